@@ -1,0 +1,1 @@
+"""The parts of the registry: typed arguments in, typed outputs out; none knows of stacks or settings."""

@@ -1,0 +1,156 @@
+"""The registry itself: its Service, its certificate and its pod."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.certificate import Certificate, CertificateArgs, CertificateAuthority
+from components.endpoints import PORT, Endpoints
+from components.storage import REGISTRY_UID
+
+_DATA = "/registry"
+_SECRETS = "/registry-secrets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryArgs:
+    """Arguments of `Registry`."""
+
+    service: str
+    """Name of the Service and of the Deployment. A change replaces both."""
+    namespace: pulumi.Input[str]
+    """Namespace of everything. A change replaces everything."""
+    image: pulumi.Input[str]
+    """Image of the registry, with a tag or a digest."""
+    node_selector: Mapping[str, str]
+    """Labels of the nodes that may run the registry."""
+    claim_name: pulumi.Input[str]
+    """Claim that holds the images."""
+    strategy: str
+    """Deployment strategy that the claim allows: `Recreate` or `RollingUpdate`."""
+    route_host: str
+    """Host name of the Route, one of the certificate's names."""
+    authority: CertificateAuthority
+    """The CA that signs the certificate."""
+    validity_hours: int
+    """Hours from its creation until the certificate ends."""
+    early_renewal_hours: int
+    """Hours before its end from which on the next `pulumi up` replaces the certificate."""
+
+
+class Registry(pulumi.ComponentResource):
+    """A TLS-secured registry behind a Service.
+
+    The Service comes first, since its cluster IP is one of the certificate's addresses; a new certificate
+    is a new Secret, and with it a new pod. `up` ends when the Deployment is available.
+    """
+
+    service_name: pulumi.Output[str]
+    """Name of the Service."""
+    endpoints: pulumi.Output[Endpoints]
+    """Every name of this registry."""
+    certificate: Certificate
+    """The serving certificate."""
+
+    def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("registry:index:Registry", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        labels = {"docker-registry": "default"}
+
+        service = k8s.core.v1.Service(
+            f"{name}-service",
+            # The certificate needs the cluster IP, the pod the certificate, and the await the pod.
+            metadata={
+                "namespace": args.namespace,
+                "name": args.service,
+                "labels": labels,
+                "annotations": {"pulumi.com/skipAwait": "true"},
+            },
+            spec={"selector": labels, "ports": [{"name": "registry", "port": PORT, "target_port": PORT}]},
+            opts=child,
+        )
+        self.service_name = service.metadata.name
+        self.endpoints = pulumi.Output.all(service.spec.cluster_ip, args.namespace).apply(
+            lambda known: Endpoints(
+                cluster_ip=known[0], namespace=known[1], service=args.service, route_host=args.route_host
+            )
+        )
+        self.certificate = Certificate(
+            f"{name}-certificate",
+            CertificateArgs(
+                authority=args.authority,
+                namespace=args.namespace,
+                dns_names=self.endpoints.dns_names,
+                ip_addresses=self.endpoints.ip_addresses,
+                validity_hours=args.validity_hours,
+                early_renewal_hours=args.early_renewal_hours,
+            ),
+            opts=child,
+        )
+        account = k8s.core.v1.ServiceAccount(
+            f"{name}-account",
+            metadata={"namespace": args.namespace, "name": "registry", "labels": labels},
+            secrets=[{"name": self.certificate.secret_name}],
+            automount_service_account_token=False,
+            opts=child,
+        )
+        # "/" answers 200 whether or not clients must log in; plain HTTP probes would restart the pod for ever.
+        answers: k8s.core.v1.HTTPGetActionArgsDict = {"path": "/", "port": PORT, "scheme": "HTTPS"}
+        container: k8s.core.v1.ContainerArgsDict = {
+            "name": "registry",
+            "image": args.image,
+            "env": [
+                {"name": "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "value": _DATA},
+                {"name": "REGISTRY_HTTP_ADDR", "value": f":{PORT}"},
+                {"name": "REGISTRY_HTTP_TLS_CERTIFICATE", "value": f"{_SECRETS}/tls.crt"},
+                {"name": "REGISTRY_HTTP_TLS_KEY", "value": f"{_SECRETS}/tls.key"},
+                # Without a collector every request would log a failed export.
+                {"name": "OTEL_TRACES_EXPORTER", "value": "none"},
+            ],
+            "ports": [{"name": "registry", "container_port": PORT}],
+            "readiness_probe": {"http_get": answers, "period_seconds": 2},
+            "liveness_probe": {"http_get": answers, "period_seconds": 10},
+            "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
+            "termination_message_policy": "FallbackToLogsOnError",
+            "security_context": {
+                "allow_privilege_escalation": False,
+                "read_only_root_filesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            },
+            "volume_mounts": [
+                {"name": "registry-storage", "mount_path": _DATA},
+                {"name": "registry-secrets", "mount_path": _SECRETS, "read_only": True},
+            ],
+        }
+        pod: k8s.core.v1.PodSpecArgsDict = {
+            "service_account_name": account.metadata.name,
+            "automount_service_account_token": False,
+            "enable_service_links": False,
+            "node_selector": args.node_selector,
+            "security_context": {
+                "run_as_non_root": True,
+                "run_as_user": REGISTRY_UID,
+                "run_as_group": REGISTRY_UID,
+                "fs_group": REGISTRY_UID,
+                "seccomp_profile": {"type": "RuntimeDefault"},
+            },
+            "containers": [container],
+            "volumes": [
+                {"name": "registry-storage", "persistent_volume_claim": {"claim_name": args.claim_name}},
+                {"name": "registry-secrets", "secret": {"secret_name": self.certificate.secret_name}},
+            ],
+        }
+        k8s.apps.v1.Deployment(
+            f"{name}-deployment",
+            metadata={"namespace": args.namespace, "name": args.service, "labels": labels},
+            spec={
+                "replicas": 1,
+                "strategy": {"type": args.strategy},
+                "selector": {"match_labels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+            },
+            opts=child,
+        )
+        self.register_outputs({"service_name": self.service_name})

@@ -1,0 +1,67 @@
+"""Files of a cluster that exists only for a test."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Cluster:
+    folder: Path
+    config: dict[str, Any]
+    ca: x509.Certificate
+
+
+def make_ca(common_name: str, *, ca: bool = True) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate, key
+
+
+def write_pair(folder: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    (folder / "ca.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "ca.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    """The files of a cluster with one node, and the settings of a stack on it."""
+    ca, key = make_ca("cluster-ca")
+    write_pair(tmp_path, ca, key)
+    host_key = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
+    (tmp_path / "known_hosts").write_text(f"192.0.2.1 {host_key}\n")
+    (tmp_path / "id").write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_private_key())
+    (tmp_path / "kubeconfig").write_text("{}")
+    config = {
+        "kubeconfig": f"{tmp_path}/kubeconfig",
+        "image": "registry.example.com/registry:3.1.2",
+        "storage": {"kind": "hostPath", "node": "node1", "path": "/registry", "size": "10Gi"},
+        "ca": {"certFile": f"{tmp_path}/ca.crt", "keyFile": f"{tmp_path}/ca.key"},
+        "route": {"host": "registry.apps.example.com"},
+        "nodes": [{"name": "node1", "host": "192.0.2.1"}],
+        "ssh": {"user": "root", "privateKeyFile": f"{tmp_path}/id", "knownHostsFile": f"{tmp_path}/known_hosts"},
+    }
+    return Cluster(tmp_path, config, ca)

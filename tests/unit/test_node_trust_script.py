@@ -1,0 +1,107 @@
+"""The shell script that runs on the nodes, run by a real shell in a folder of its own."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from components import node_trust
+
+CA = "-----BEGIN CERTIFICATE-----\nfirst\n-----END CERTIFICATE-----\n"
+OTHER_CA = CA.replace("first", "second")
+
+
+class Node:
+    def __init__(self, certs: Path) -> None:
+        self.certs = certs
+
+    def run(self, verb: str, stdin: str) -> subprocess.CompletedProcess[str]:
+        script = (
+            Path(node_trust.__file__).with_suffix(".sh").read_text().replace("/etc/docker/certs.d", str(self.certs))
+        )
+        return subprocess.run(
+            ["/bin/sh", "-c", f"verb={verb}\n{script}"], input=stdin, text=True, capture_output=True, check=False
+        )
+
+    def trust(self, folders: list[str], ca: str = CA, owner: str = "registry/dev") -> str:
+        done = self.run("trust", node_trust.trust_request(owner, folders, ca))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def forget(self, owner: str = "registry/dev") -> None:
+        done = self.run("forget", node_trust.trust_request(owner, ["any:5000"], CA))
+        assert done.returncode == 0, done.stderr
+
+    def trusted(self) -> dict[str, str]:
+        return {file.parent.name: file.read_text() for file in self.certs.glob("*/ca.crt")}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path / "docker" / "certs.d")
+
+
+def test_it_writes_every_folder_and_says_which(node: Node) -> None:
+    printed = node.trust(["172.30.0.9:5000", "registry.example.com"])
+    assert node.trusted() == {"172.30.0.9:5000": CA, "registry.example.com": CA}
+    assert printed.splitlines() == [
+        f"{node.certs}/172.30.0.9:5000/ca.crt",
+        f"{node.certs}/registry.example.com/ca.crt",
+    ]
+    assert (node.certs / "registry.example.com/ca.crt").stat().st_mode & 0o777 == 0o644
+
+
+def test_running_it_again_changes_nothing(node: Node) -> None:
+    first = node.trust(["a:5000"])
+    assert node.trust(["a:5000"]) == first
+    assert node.trusted() == {"a:5000": CA}
+    assert not list(node.certs.glob(".*"))
+
+
+def test_folders_that_are_no_longer_wanted_go(node: Node) -> None:
+    node.trust(["old:5000", "kept:5000"])
+    node.trust(["kept:5000", "new:5000"], ca=OTHER_CA)
+    assert node.trusted() == {"kept:5000": OTHER_CA, "new:5000": OTHER_CA}
+    assert not (node.certs / "old:5000").exists()
+
+
+def test_names_with_pattern_characters_are_taken_as_they_are(node: Node) -> None:
+    node.trust(["[fd00::1]:5000", "f:5000"])
+    node.trust(["[fd00::1]:5000"])
+    assert node.trusted() == {"[fd00::1]:5000": CA}
+
+
+def test_forget_removes_only_what_this_owner_wrote(node: Node) -> None:
+    (node.certs / "theirs:5000").mkdir(parents=True)
+    (node.certs / "theirs:5000/ca.crt").write_text("theirs")
+    (node.certs / "shared:5000").mkdir()
+    (node.certs / "shared:5000/client.cert").write_text("theirs")
+    node.trust(["lab:5000"], owner="registry/lab")
+    node.trust(["ours:5000", "shared:5000"])
+    node.forget()
+    assert node.trusted() == {"theirs:5000": "theirs", "lab:5000": CA}
+    assert [file.name for file in (node.certs / "shared:5000").iterdir()] == ["client.cert"]
+    assert not (node.certs / "ours:5000").exists()
+
+
+def test_a_foreign_certificate_in_a_wanted_place_is_an_error_and_nothing_is_written(node: Node) -> None:
+    (node.certs / "b:5000").mkdir(parents=True)
+    (node.certs / "b:5000/ca.crt").write_text("theirs")
+    done = node.run("trust", node_trust.trust_request("registry/dev", ["a:5000", "b:5000"], CA))
+    assert done.returncode != 0
+    assert f"{node.certs}/b:5000/ca.crt is not ours" in done.stderr
+    assert node.trusted() == {"b:5000": "theirs"}
+
+
+def test_the_same_certificate_put_there_by_hand_serves_and_stays(node: Node) -> None:
+    (node.certs / "a:5000").mkdir(parents=True)
+    (node.certs / "a:5000/ca.crt").write_text(CA)
+    node.trust(["a:5000"])
+    node.forget()
+    assert node.trusted() == {"a:5000": CA}
+
+
+def test_a_cut_transfer_writes_nothing(node: Node) -> None:
+    done = node.run("trust", node_trust.trust_request("registry/dev", ["a:5000"], CA)[:-10])
+    assert done.returncode != 0
+    assert node.trusted() == {}

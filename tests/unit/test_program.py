@@ -1,0 +1,168 @@
+"""The whole program against a monitor that really signs certificates."""
+
+import asyncio
+import json
+import runpy
+from base64 import b64decode
+from typing import Any
+
+import pulumi
+import pytest
+from conftest import ROOT, Cluster
+from cryptography import x509
+from pulumi.runtime.mocks import MockMonitor, MockResourceArgs, Mocks
+from pulumi.runtime.proto import resource_pb2
+
+from sandbox.plugins.server import Urn
+from sandbox.plugins.tls import TlsProvider
+from sandbox.plugins.values import decode_properties, is_secret, reveal
+
+CLUSTER_IP = "172.30.209.118"
+
+
+class SigningMocks(Mocks):
+    def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
+        raise AssertionError(f"the program calls no function, but {args.token}")
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        state = dict(args.inputs)
+        match args.typ.split(":")[0], args.typ.split(":")[-1]:
+            case "tls", _:
+                tls = TlsProvider().resource_type(args.typ)
+                urn = Urn(f"urn:pulumi:dev::registry::{args.typ}::{args.name}")
+                return asyncio.run(tls.create(urn, reveal(args.inputs), preview=False, timeout=0))
+            case _, "Service":
+                state["spec"] = {**state["spec"], "clusterIP": CLUSTER_IP}
+            case _, "Command":
+                state["stdout"] = "\n".join(state["stdin"].splitlines())
+            case _, "Secret":
+                state["metadata"] = {"name": f"{args.name}-1a2b3c4d", **state["metadata"]}
+        return f"{args.name}-id", state
+
+
+class RecordingMonitor(MockMonitor):
+    """Keeps what the program asks the engine for: inputs, parents and options."""
+
+    def __init__(self) -> None:
+        super().__init__(SigningMocks())
+        self.requests: dict[str, resource_pb2.RegisterResourceRequest] = {}
+
+    def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:  # noqa: N802
+        self.requests[request.name] = request
+        return super().RegisterResource(request)
+
+    def inputs(self, name: str) -> Any:
+        return reveal(decode_properties(self.requests[name].object))
+
+
+@pytest.fixture
+def program(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> RecordingMonitor:
+    config = {f"registry:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in cluster.config.items()}
+    monkeypatch.setenv("PULUMI_CONFIG", json.dumps(config))
+    monitor = RecordingMonitor()
+
+    @pulumi.runtime.test
+    def run() -> None:
+        runpy.run_path(str(ROOT / "__main__.py"))
+
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    pulumi.runtime.set_mocks(SigningMocks(), project="registry", stack="dev", monitor=monitor)
+    run()
+    return monitor
+
+
+def served_certificate(program: RecordingMonitor) -> x509.Certificate:
+    data = program.inputs("registry-certificate-secret")["data"]
+    return x509.load_pem_x509_certificate(b64decode(data["tls.crt"]))
+
+
+def container(program: RecordingMonitor) -> Any:
+    (only,) = program.inputs("registry-deployment")["spec"]["template"]["spec"]["containers"]
+    return only
+
+
+def test_the_served_certificate_is_signed_by_the_cluster_ca_for_every_name(
+    program: RecordingMonitor, cluster: Cluster
+) -> None:
+    certificate = served_certificate(program)
+    certificate.verify_directly_issued_by(cluster.ca)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == [
+        "registry.apps.example.com",
+        "docker-registry.docker-registry.svc",
+        "docker-registry.docker-registry.svc.cluster.local",
+    ]
+    assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == [CLUSTER_IP]
+
+
+def test_the_pod_serves_that_certificate_and_is_probed_over_https(program: RecordingMonitor) -> None:
+    pod = program.inputs("registry-deployment")["spec"]["template"]["spec"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in container(program)["volumeMounts"]}
+    environment = {variable["name"]: variable["value"] for variable in container(program)["env"]}
+    assert mounts["/registry-secrets"]["secret"]["secretName"] == "registry-certificate-secret-1a2b3c4d"
+    assert environment["REGISTRY_HTTP_TLS_CERTIFICATE"] == "/registry-secrets/tls.crt"
+    assert environment["REGISTRY_HTTP_TLS_KEY"] == "/registry-secrets/tls.key"
+    assert environment["REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"] in mounts
+    for probe in ("readinessProbe", "livenessProbe"):
+        assert container(program)[probe]["httpGet"]["scheme"] == "HTTPS"
+
+
+def test_the_images_are_on_a_claim_bound_to_a_volume_of_one_node(program: RecordingMonitor) -> None:
+    volume = program.inputs("storage-volume")["spec"]
+    claim = program.inputs("storage-claim")
+    (term,) = volume["nodeAffinity"]["required"]["nodeSelectorTerms"]
+    assert term["matchExpressions"] == [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node1"]}]
+    assert volume["hostPath"] == {"path": "/registry", "type": "Directory"}
+    assert volume["claimRef"] == {"namespace": "docker-registry", "name": claim["metadata"]["name"]}
+    assert claim["spec"]["volumeName"] == program.inputs("storage-volume")["metadata"]["name"]
+    assert program.inputs("registry-deployment")["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_what_holds_images_is_protected_and_retained(program: RecordingMonitor) -> None:
+    kept = {name for name, request in program.requests.items() if request.protect and request.retainOnDelete}
+    assert kept == {"namespace", "storage-volume", "storage-claim"}
+
+
+def test_the_route_passes_tls_through_and_is_awaited(program: RecordingMonitor) -> None:
+    route = program.inputs("route-route")
+    assert route["spec"]["tls"] == {"termination": "passthrough"}
+    assert route["spec"]["host"] == "registry.apps.example.com"
+    assert route["spec"]["to"]["name"] == program.inputs("registry-service")["metadata"]["name"]
+    assert "Admitted" in route["metadata"]["annotations"]["pulumi.com/waitFor"]
+
+
+def test_each_node_gets_the_ca_over_ssh_with_its_host_key_checked(program: RecordingMonitor, cluster: Cluster) -> None:
+    command = program.inputs("trust-node1")
+    owner, _, *lines = command["stdin"].splitlines()
+    assert owner == "registry/dev"
+    assert f"{CLUSTER_IP}:5000" in lines
+    assert "registry.apps.example.com" in lines
+    assert x509.load_pem_x509_certificate(command["stdin"].partition("\n\n")[2].encode()) == cluster.ca
+    assert command["connection"]["hostKey"].startswith("ssh-ed25519 ")
+
+
+def test_keys_reach_the_engine_as_secrets_only(program: RecordingMonitor) -> None:
+    def without_secrets(value: Any) -> Any:
+        if is_secret(value):
+            return "secret"
+        if isinstance(value, dict):
+            return {key: without_secrets(item) for key, item in value.items()}
+        return [without_secrets(item) for item in value] if isinstance(value, list) else value
+
+    asked = [decode_properties(request.object) for request in program.requests.values()]
+    assert "PRIVATE KEY" in json.dumps(asked)
+    assert "PRIVATE KEY" not in json.dumps(without_secrets(asked))
+
+
+def test_every_resource_has_a_component_as_parent_and_its_name_from_it(program: RecordingMonitor) -> None:
+    urns = {request.name: request.parent for request in program.requests.values()}
+    for name, parent in urns.items():
+        component = parent.rpartition("::")[2]
+        assert (
+            name in {"cluster", "namespace"} or component.startswith("registry-dev") or name.startswith(f"{component}-")
+        )
+    components = {request.type for request in program.requests.values() if not request.custom} - {"pulumi:pulumi:Stack"}
+    assert components == {
+        f"registry:index:{kind}" for kind in ("Storage", "Registry", "Certificate", "Route", "NodeTrust")
+    }

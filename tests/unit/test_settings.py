@@ -1,0 +1,131 @@
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pulumi
+import pytest
+from conftest import Cluster, make_ca, write_pair
+
+import settings
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], settings.Settings]:
+    def load(config: dict[str, Any]) -> settings.Settings:
+        raw = {f"registry:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in config.items()}
+        monkeypatch.setenv("PULUMI_CONFIG", json.dumps(raw | {"pulumi:disable-default-providers": '["kubernetes"]'}))
+        monkeypatch.setattr(pulumi, "get_project", lambda: "registry")
+        monkeypatch.setattr(pulumi, "get_stack", lambda: "lab")
+        return settings.load()
+
+    return load
+
+
+Load = Callable[[dict[str, Any]], settings.Settings]
+
+
+def changed(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """The settings with one of them set, or removed if the value is None."""
+    config = deepcopy(config)
+    *way, last = path.split(".")
+    section: Any = config
+    for key in way:
+        section = section[int(key) if key.isdigit() else key]
+    if value is None:
+        del section[last]
+    else:
+        section[last] = value
+    return config
+
+
+def test_good_settings_load(load: Load, cluster: Cluster) -> None:
+    loaded = load(cluster.config)
+    assert loaded.namespace == "docker-registry"
+    assert loaded.node_selector == {"region": "infra"}
+    assert loaded.ssh.host_key(loaded.nodes[0]).startswith("ssh-ed25519 AAAA")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("rout", {"host": "a.example.com"}, "registry:rout is not a setting: did you mean 'route'?"),
+        ("storage.pathh", "/x", "registry:storage.pathh is not a setting: did you mean 'path'?"),
+        ("nodes.0.hots", "x", "registry:nodes[0].hots is not a setting: did you mean 'host'?"),
+        ("image", None, "registry:image is missing: set it"),
+        ("image", "registry.example.com/registry", "registry:image 'registry.example.com/registry' must name a fixed"),
+        ("image", "registry.example.com/registry:latest", "must name a fixed version"),
+        ("route.host", "Registry.example.com", "registry:route.host 'Registry.example.com' must be a host name"),
+        ("route.host", "https://registry.example.com", "must be a host name"),
+        ("route.host", "*.example.com", "must be a host name"),
+        ("route.host", "registry.example.com:443", "must be a host name"),
+        ("route.host", "10.0.0.1", "must be a host name"),
+        ("route.host", "a" * 64 + ".example.com", "must be a host name"),
+        ("route.host", ".".join(["a" * 60] * 5), "must be a host name"),
+        ("namespace", "Docker_Registry", "registry:namespace 'Docker_Registry' must be lower-case letters"),
+        ("nodes.0.host", "a;rm -rf /", "registry:nodes[0].host 'a;rm -rf /' must be a host name"),
+        ("nodes.0.name", "node{1..2}", "registry:nodes[0].name 'node{1..2}' must be a host name"),
+        ("nodes.0.port", 70000, "registry:nodes[0].port '70000'"),
+        ("nodes.0.host", "192.0.2.99", "has no ed25519 or ecdsa host key of node 'node1' (192.0.2.99)"),
+        ("nodes", [], "registry:nodes '[]'"),
+        ("storage.kind", "emptyDir", "registry:storage.kind 'emptyDir'"),
+        ("storage.path", "registry", "registry:storage.path 'registry' must be an absolute path"),
+        ("storage.path", "/", "must be an absolute path"),
+        ("storage.path", "/etc/registry", "must be an absolute path"),
+        ("storage.path", "/data/../etc", "must be an absolute path"),
+        ("storage.size", "0", "registry:storage.size '0' must be a Kubernetes quantity"),
+        ("storage.size", "10GB", "must be a Kubernetes quantity"),
+        ("storage.node", "node9", "storage.node 'node9' is not one of nodes (node1): add it there"),
+        ("ca.certFile", "/nowhere/ca.crt", "registry:ca.certFile '/nowhere/ca.crt' cannot be read (No such file"),
+        ("kubeconfig", "/nowhere/config", "registry:kubeconfig '/nowhere/config' cannot be read"),
+        ("ssh.knownHostsFile", "/nowhere/known_hosts", "registry:ssh.knownHostsFile '/nowhere/known_hosts' cannot"),
+        ("certificate", {"validityHours": 100, "earlyRenewalHours": 100}, "every run would renew the certificate"),
+        ("certificate", {"validityHours": "soon"}, "registry:certificate.validityHours 'soon'"),
+    ],
+)
+def test_a_bad_setting_gives_one_line_with_key_value_and_reason(
+    load: Load, cluster: Cluster, path: str, value: Any, message: str
+) -> None:
+    with pytest.raises(pulumi.RunError) as caught:
+        load(changed(cluster.config, path, value))
+    head, *faults = str(caught.value).splitlines()
+    assert head == "stack 'lab' has wrong settings:"
+    assert len(faults) == 1
+    assert message in faults[0]
+
+
+def test_all_faults_are_told_at_once(load: Load, cluster: Cluster) -> None:
+    config = changed(changed(cluster.config, "image", "registry"), "route.host", "10.0.0.1")
+    with pytest.raises(pulumi.RunError, match=r"registry:image[^\n]*\n *registry:route\.host"):
+        load(config)
+
+
+def test_a_ca_that_is_none_is_refused(load: Load, cluster: Cluster) -> None:
+    write_pair(cluster.folder, *make_ca("leaf", ca=False))
+    with pytest.raises(pulumi.RunError, match=r"registry:ca: certFile .* may not sign"):
+        load(cluster.config)
+
+
+def test_the_key_of_another_ca_is_refused_and_not_printed(load: Load, cluster: Cluster) -> None:
+    other = cluster.folder / "other"
+    other.mkdir()
+    write_pair(other, *make_ca("other"))
+    with pytest.raises(pulumi.RunError, match="is not the key of certFile") as caught:
+        load(changed(cluster.config, "ca.keyFile", f"{other}/ca.key"))
+    assert "PRIVATE" not in str(caught.value)
+
+
+def test_something_that_is_no_certificate_is_refused(load: Load, cluster: Cluster) -> None:
+    (cluster.folder / "ca.crt").write_text("no PEM")
+    with pytest.raises(pulumi.RunError, match="is no PEM certificate"):
+        load(cluster.config)
+
+
+def test_an_rsa_host_key_alone_is_refused(load: Load, cluster: Cluster) -> None:
+    known_hosts = Path(cluster.config["ssh"]["knownHostsFile"])
+    key = asyncssh.generate_private_key("ssh-rsa", key_size=2048).export_public_key().decode()
+    known_hosts.write_text(f"192.0.2.1 {key}")
+    with pytest.raises(pulumi.RunError, match=r"ssh-keyscan -t ed25519 -p 22 192\.0\.2\.1"):
+        load(cluster.config)
