@@ -262,7 +262,7 @@ def load() -> Settings:
     project = pulumi.get_project()
     prefix = f"{project}:"
     values = {
-        key.removeprefix(prefix): json.loads(raw) if raw.startswith(("{", "[")) else raw
+        key.removeprefix(prefix): _value(raw)
         for key, raw in pulumi.runtime.get_config_env().items()
         if key.startswith(prefix)
     }
@@ -271,6 +271,14 @@ def load() -> Settings:
     except ValidationError as error:
         faults = "\n".join(f"  {_describe(prefix, fault)}" for fault in error.errors())
         raise pulumi.RunError(f"stack '{pulumi.get_stack()}' has wrong settings:\n{faults}") from None
+
+
+def _value(raw: str) -> Any:  # noqa: ANN401 (any JSON value)
+    """A setting as Pulumi hands it over: lists and maps as JSON, all else as plain text."""
+    try:
+        return json.loads(raw) if raw.startswith(("{", "[")) else raw
+    except ValueError:
+        return raw
 
 
 def _describe(prefix: str, fault: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails is a private type's name)

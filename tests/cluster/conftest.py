@@ -1,0 +1,64 @@
+"""The dev stack on the sandbox, as a user gets it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+from sandbox import layout, node
+from sandbox.topology import NODES
+
+
+def run(*command: str | Path, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Runs a command in the repository; when it fails, its output is the test's message."""
+    done = subprocess.run(
+        [str(part) for part in command], cwd=ROOT, input=stdin or "", text=True, capture_output=True, check=False
+    )
+    if check and done.returncode:
+        pytest.fail(f"{' '.join(map(str, command))} exited {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done
+
+
+def sandbox(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return run(sys.executable, "-m", "sandbox", *arguments, check=check)
+
+
+def pulumi(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return sandbox("pulumi", "--", *arguments, check=check)
+
+
+def kubectl(*arguments: str, stdin: str | None = None) -> str:
+    return run(layout.BIN / "kubectl", f"--kubeconfig={layout.KUBECONFIG}", *arguments, stdin=stdin).stdout
+
+
+@dataclass(frozen=True)
+class Stack:
+    printed: str
+    """What `make up` printed."""
+    outputs: dict[str, Any]
+
+    @property
+    def cluster_ip(self) -> str:
+        return str(self.outputs["endpoints"][0].removesuffix(":5000"))
+
+    @property
+    def route_host(self) -> str:
+        return str(self.outputs["route"].removeprefix("https://"))
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The dev stack after `make up`; the sandbox is stopped afterwards unless it ran before."""
+    ran_before = all(node.pid(each) for each in NODES)
+    try:
+        printed = run("make", "up").stdout
+        yield Stack(printed, json.loads(pulumi("stack", "output", "--stack", "dev", "--json").stdout))
+    finally:
+        if not ran_before:
+            run("make", "down")

@@ -1,0 +1,152 @@
+"""What the how-to promises, on a real cluster, with clients that nobody here wrote."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from sandbox import layout
+from sandbox.topology import CONTROL_PLANE
+from tests.cluster.conftest import Stack, kubectl, pulumi, run, sandbox
+
+CA = layout.PKI / "ca.crt"
+NAMESPACE = "docker-registry"
+
+
+def test_up_ends_with_the_endpoints(stack: Stack) -> None:
+    for endpoint in stack.outputs["endpoints"]:
+        assert endpoint in stack.printed
+    assert stack.outputs["caCertificate"] == CA.read_text()
+
+
+def test_a_second_up_changes_nothing(stack: Stack) -> None:  # noqa: ARG001
+    printed = run("make", "up").stdout
+    changes = [line for line in printed.partition("Resources:")[2].splitlines() if line.strip()]
+    assert len(changes[0:2]) >= 1
+    assert "unchanged" in changes[0]
+    pulumi("preview", "--stack", "dev", "--expect-no-changes")
+
+
+def curl(url: str, *arguments: str | Path) -> tuple[int, str]:
+    """Exit code, and status code of the answer."""
+    done = run("curl", "--silent", "--max-time", "10", "--output", "/dev/null", "--write-out", "%{http_code}",
+               *arguments, url, check=False)  # fmt: skip
+    return done.returncode, done.stdout
+
+
+NOT_TRUSTED = 60
+
+
+def test_it_answers_by_cluster_ip_to_those_who_trust_the_cluster_ca(stack: Stack) -> None:
+    url = f"https://{stack.cluster_ip}:5000/v2/"
+    assert curl(url, "--cacert", CA) in [(0, "200"), (0, "401")]
+    assert curl(url) == (NOT_TRUSTED, "000")
+
+
+def test_it_answers_by_route_host_on_443_to_those_who_trust_the_cluster_ca(stack: Stack) -> None:
+    url = f"https://{stack.route_host}/v2/"
+    resolve = ("--resolve", f"{stack.route_host}:443:{CONTROL_PLANE.address}")
+    assert curl(url, *resolve, "--cacert", CA) in [(0, "200"), (0, "401")]
+    assert curl(url, *resolve) == (NOT_TRUSTED, "000")
+
+
+def test_it_does_not_answer_without_tls(stack: Stack) -> None:
+    assert curl(f"http://{stack.cluster_ip}:5000/v2/") == (0, "400")
+
+
+def test_its_log_says_that_it_listens_with_tls(stack: Stack) -> None:  # noqa: ARG001
+    assert ":5000, tls" in kubectl("logs", "--namespace", NAMESPACE, "deployment/docker-registry")
+
+
+def test_its_pod_runs_under_the_restricted_pod_security_standard(stack: Stack) -> None:  # noqa: ARG001
+    labels = json.loads(kubectl("get", "namespace", NAMESPACE, "--output=json"))["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_every_folder_on_the_node_holds_the_ca(stack: Stack) -> None:
+    written = stack.outputs["trustedBy"]["node1"].splitlines()
+    assert len(written) == len(stack.outputs["endpoints"]) + 1
+    for file in written:
+        assert sandbox("exec", "--", "cat", file).stdout == CA.read_text()
+
+
+@pytest.fixture(scope="module")
+def pushed(stack: Stack) -> str:
+    """Name of an image that was pushed through the Route, trusting what `up` put on the node."""
+    name = "first/light:1"
+    sandbox("exec", "--", "skopeo", "--insecure-policy", "copy",
+            "oci-archive:/opt/sandbox/images/busybox.tar", f"docker://{stack.route_host}/{name}")  # fmt: skip
+    return name
+
+
+def digest(reference: str) -> str:
+    return str(json.loads(sandbox("exec", "--", "skopeo", "inspect", f"docker://{reference}").stdout)["Digest"])
+
+
+def run_pod(name: str, image: str) -> None:
+    """Runs a pod whose image the kubelet has to pull, until it has succeeded."""
+    kubectl("delete", "pod", name, "--ignore-not-found", "--wait")
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{"name": "it", "image": image, "imagePullPolicy": "Always", "command": ["true"]}],
+        },
+    }
+    kubectl("apply", "--filename=-", stdin=json.dumps(pod))
+    kubectl("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+    kubectl("delete", "pod", name, "--wait")
+
+
+def test_a_pod_runs_from_an_image_that_was_pushed_through_the_route(stack: Stack, pushed: str) -> None:
+    run_pod("by-cluster-ip", f"{stack.cluster_ip}:5000/{pushed}")
+    run_pod("by-route-host", f"{stack.route_host}/{pushed}")
+
+
+def test_the_image_survives_the_registry_pod(stack: Stack, pushed: str) -> None:
+    before = digest(f"{stack.route_host}/{pushed}")
+    kubectl("delete", "pod", "--namespace", NAMESPACE, "--selector=docker-registry=default", "--wait")
+    kubectl("rollout", "status", "--namespace", NAMESPACE, "deployment/docker-registry", "--timeout=90s")
+    assert digest(f"{stack.route_host}/{pushed}") == before
+    run_pod("after-restart", f"{stack.cluster_ip}:5000/{pushed}")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["registry:rout"], {"host": "a.example.com"}, "registry:rout is not a setting: did you mean 'route'?"),
+        (["registry:route", "host"], "No Host", "registry:route.host 'No Host' must be a host name"),
+        (["registry:ca", "certFile"], "gone/ca.crt", "registry:ca.certFile 'gone/ca.crt' cannot be read"),
+    ],
+)
+def test_a_broken_setting_gives_one_message_and_touches_nothing(
+    stack: Stack,  # noqa: ARG001
+    tmp_path: Path,
+    path: list[str],
+    value: object,
+    message: str,
+) -> None:
+    settings = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
+    section = settings["config"]
+    for key in path[:-1]:
+        section = section[key]
+    section[path[-1]] = value
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    before = pulumi("stack", "export", "--stack", "dev").stdout
+
+    done = pulumi("up", "--stack", "dev", "--yes", "--skip-preview", "--config-file", file, check=False)
+
+    assert done.returncode != 0
+    assert (done.stdout + done.stderr).count(message) == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert resources(pulumi("stack", "export", "--stack", "dev").stdout) == resources(before)
+
+
+def resources(export: str) -> object:
+    return json.loads(export)["deployment"]["resources"]
