@@ -1,0 +1,189 @@
+"""The cluster's life: up, down, reset."""
+
+import fcntl
+import json
+import shutil
+import socket
+import ssl
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache, partial
+from http import HTTPStatus
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import cast
+
+from kubernetes import client, config
+
+from sandbox import debian, gobuild, images, layout, network, node, pki, preflight, toolchain
+from sandbox.errors import SandboxError
+from sandbox.process import run
+from sandbox.programs import programs
+from sandbox.report import Report
+from sandbox.routes import HTTPS_PORT
+from sandbox.topology import CONTROL_PLANE, NODES, Node
+from sandbox.wait import until
+
+_LOGS = "see `python -m sandbox status` and `python -m sandbox logs <program>`"
+_SSH_PORT = 22
+_ROUTE_MODULE = "github.com/openshift/api"
+_ROUTE_FILE = "route/v1/zz_generated.crd-manifests/routes.crd.yaml"
+
+
+def up(report: Report) -> None:
+    """Brings the toolchain and the cluster up, or does what is left to do for it.
+
+    Raises:
+        SandboxError: The machine lacks something, or a part did not start.
+    """
+    with _only_one():
+        with report.stage("machine"):
+            preflight.check()
+        toolchain.ensure(report)
+        _make_programs(report)
+        with report.stage("nodes") as stage:
+            started = _start_nodes()
+            stage.detail = f"started {', '.join(started)}" if started else "running"
+        with report.stage("API server") as stage:
+            until(_api_is_ready, "the API server's /readyz", 60, _LOGS)
+            _import_images()
+            _define_routes()
+            for each in NODES:
+                _start_programs_that_need_the_api(each)
+            stage.detail = f"{node.API_SERVER}, Routes defined"
+        with report.stage("cluster") as stage:
+            for each in NODES:
+                until(partial(is_ready, each), f"node {each.name} Ready", 90, _LOGS)
+                until(partial(_answers, each.address, _SSH_PORT), f"sshd on {each.address}", 10, _LOGS)
+            until(_has_service_account, "service account default", 30, _LOGS)
+            until(partial(_answers, CONTROL_PLANE.address, HTTPS_PORT), "the router", 30, _LOGS)
+            stage.detail = f"{', '.join(each.name for each in NODES)} Ready, kubeconfig {layout.KUBECONFIG}"
+
+
+def down() -> None:
+    """Stops the cluster and leaves nothing of it on the machine but `.sandbox`."""
+    with _only_one():
+        for each in NODES:
+            node.stop(each)
+        network.remove()
+
+
+def reset() -> None:
+    """Stops the cluster and forgets it, with the Pulumi state kept beside it; what was built stays."""
+    down()
+    for folder in (layout.NODES, layout.PKI, layout.SSH, layout.LOGS, layout.PULUMI_STATE):
+        shutil.rmtree(folder, ignore_errors=True)
+    layout.KUBECONFIG.unlink(missing_ok=True)
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """Lets one command at a time change the cluster.
+
+    Raises:
+        SandboxError: Another one does.
+    """
+    layout.HOME.mkdir(exist_ok=True)
+    with layout.LOCK.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SandboxError(f"another `python -m sandbox` works on {layout.HOME}: wait for its end") from error
+        yield
+
+
+def _make_programs(report: Report) -> None:
+    with report.stage("Debian packages") as stage:
+        debian.unpack(stage)
+    for program in (gobuild.KUBERNETES, gobuild.PAUSE, gobuild.REGISTRY):
+        with report.stage(f"program {program.name}") as stage:
+            gobuild.build(program, stage)
+    with report.stage("images"):
+        images.write(images.sandbox_images())
+
+
+def _start_nodes() -> list[str]:
+    """Starts the nodes that do not run; returns their names."""
+    authority = pki.authority(layout.PKI)
+    pki.write_kubeconfig(layout.KUBECONFIG, authority, node.API_SERVER, "admin", "system:masters")
+    login_key = pki.ssh_key(layout.SSH / "id_ed25519")
+    network.create()
+    started = [each for each in NODES if node.pid(each) is None]
+    for each in started:
+        # What a killed run left.
+        node.stop(each)
+        node.prepare(each, authority, login_key)
+        node.start(each)
+    (layout.SSH / "known_hosts").write_text("".join(map(node.known_hosts, NODES)))
+    return [each.name for each in started]
+
+
+def _import_images() -> None:
+    """Gives each node the image archives that are newer than its last import."""
+    for each in NODES:
+        record = each.home / "imported"
+        last = record.stat().st_mtime if record.exists() else 0
+        for archive in sorted(layout.IMAGES.glob("*.tar")):
+            if archive.stat().st_mtime > last:
+                path = f"/opt/sandbox/images/{archive.name}"
+                run(*node.entering(each, "ctr", "--namespace=k8s.io", "images", "import", path))
+        record.touch()
+
+
+def _start_programs_that_need_the_api(each: Node) -> None:
+    supervisor = node.supervisor(each).supervisor
+    states = {info["name"]: info["statename"] for info in cast("list[dict[str, str]]", supervisor.getAllProcessInfo())}
+    for program in programs(each):
+        if program.needs_api and states[program.name] == "STOPPED":
+            supervisor.startProcess(program.name, False)
+
+
+@cache
+def _core() -> client.CoreV1Api:
+    return client.CoreV1Api(config.new_client_from_config(str(layout.KUBECONFIG)))  # type: ignore[no-untyped-call]
+
+
+def _define_routes() -> None:
+    """Installs OpenShift's definition of Routes, from the pinned module."""
+    module = run("go", "mod", "download", "-json", _ROUTE_MODULE, cwd=gobuild.MODULES / "openshift")
+    definition = Path(json.loads(module)["Dir"]) / _ROUTE_FILE
+    run(layout.BIN / "kubectl", f"--kubeconfig={layout.KUBECONFIG}", "apply", "--server-side", "-f", definition)
+
+
+def _api_is_ready() -> bool:
+    """Whether the API server is ready for anyone, which includes the roles that its clients need."""
+    context = ssl.create_default_context(cafile=str(layout.PKI / "ca.crt"))
+    with urllib.request.urlopen(f"{node.API_SERVER}/readyz", timeout=2, context=context) as answer:  # noqa: S310
+        return bool(answer.status == HTTPStatus.OK)
+
+
+def is_ready(each: Node) -> bool:
+    """Whether the kubelet that runs now has said that its node is ready; an earlier one's word may still be there.
+
+    Raises:
+        OSError: The API server does not answer.
+    """
+    kubelet = cast("dict[str, int]", node.supervisor(each).supervisor.getProcessInfo("kubelet"))
+    if not kubelet["pid"] or not _api_is_ready():
+        return False
+    nodes = _core().api_client.sanitize_for_serialization(_core().list_node().items)
+    return any(
+        condition["type"] == "Ready"
+        and condition["status"] == "True"
+        and datetime.fromisoformat(condition["lastHeartbeatTime"]).timestamp() >= kubelet["start"]
+        for known in nodes
+        if known["metadata"]["name"] == each.name
+        for condition in known["status"].get("conditions", [])
+    )
+
+
+def _has_service_account() -> bool:
+    """Whether pods can be created: they are refused before their service account exists."""
+    return bool(_core().list_namespaced_service_account("default", field_selector="metadata.name=default").items)
+
+
+def _answers(address: IPv4Address, port: int) -> bool:
+    with socket.create_connection((str(address), port), timeout=1):
+        return True

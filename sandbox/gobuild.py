@@ -1,0 +1,141 @@
+"""Building programs from the pinned Go modules in `sandbox/build`."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox import layout
+from sandbox.errors import SandboxError
+from sandbox.process import failure
+from sandbox.report import Stage
+
+MODULES = layout.SOURCES / "build"
+
+_LAST_LINES = 40
+
+
+@dataclass(frozen=True)
+class Program:
+    """A Go program.
+
+    Attributes:
+        name: The file it becomes in `.sandbox/bin`.
+        module: The folder in `sandbox/build` whose go.mod pins it.
+        package: The main package to build.
+        variables: Go variables set by the linker, such as versions.
+        links: Names that select a part of the program.
+    """
+
+    name: str
+    module: str
+    package: str = "."
+    variables: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where the built program is."""
+        return layout.BIN / self.name
+
+    def arguments(self) -> list[str]:
+        """What `go build` gets, apart from the output file. Nothing in it depends on the machine."""
+        flags = " ".join(["-s", "-w", *(f"-X {variable}" for variable in self.variables)])
+        return ["-trimpath", "-buildvcs=false", "-ldflags", flags, self.package]
+
+
+_KUBERNETES_VERSION = (
+    "gitVersion=v1.34.2",
+    "gitMajor=1",
+    "gitMinor=34",
+    "gitTreeState=clean",
+    "gitCommit=module",
+    "buildDate=2026-01-01T00:00:00Z",
+)
+KUBERNETES = Program(
+    "kubernetes",
+    "kubernetes",
+    variables=tuple(
+        f"{package}.{value}"
+        for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+        for value in _KUBERNETES_VERSION
+    ),
+    links=(
+        "etcd",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-proxy",
+        "kube-scheduler",
+        "kubectl",
+        "kubelet",
+    ),
+)
+PAUSE = Program("pause", "kubernetes", package="./pause")
+REGISTRY = Program(
+    "registry", "registry", variables=("github.com/distribution/distribution/v3/version.version=v3.1.2",)
+)
+ENGINE = Program(
+    "pulumi",
+    "engine",
+    package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+    variables=("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.250.0",),
+)
+
+
+def build(program: Program, stage: Stage) -> None:
+    """Builds a program unless the one in `.sandbox/bin` was built from the same inputs.
+
+    Raises:
+        SandboxError: Go is missing or the build failed.
+    """
+    record = layout.HOME / "built" / program.name
+    inputs = _digest(program)
+    # A link is a program of the user's that stands in for the built one.
+    if program.path.is_symlink() or not program.path.exists() or not record.exists() or record.read_text() != inputs:
+        layout.BIN.mkdir(parents=True, exist_ok=True)
+        _compile(program, stage)
+        record.parent.mkdir(exist_ok=True)
+        record.write_text(inputs)
+    for name in program.links:
+        link = layout.BIN / name
+        if not link.is_symlink():
+            link.symlink_to(program.name)
+
+
+def _digest(program: Program) -> str:
+    """Identifies what the build depends on: sources, pinned modules and flags."""
+    digest = hashlib.sha256(repr(program.arguments()).encode())
+    for source in sorted((MODULES / program.module).rglob("*")):
+        if source.is_file():
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _compile(program: Program, stage: Stage) -> None:
+    if not shutil.which("go"):
+        raise SandboxError(f"`go` is not on PATH, but {program.name} has to be built: install Go 1.25 or newer")
+    new = layout.BIN / f".{program.name}.new"
+    command: tuple[str | Path, ...] = ("go", "build", "-v", "-o", new, *program.arguments())
+    environment = {**os.environ, "CGO_ENABLED": "0"}
+    with subprocess.Popen(  # noqa: S603
+        command,
+        cwd=MODULES / program.module,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as compiler:
+        assert compiler.stderr  # noqa: S101 - it is a pipe
+        last: deque[str] = deque(maxlen=_LAST_LINES)
+        packages = 0
+        for line in compiler.stderr:
+            last.append(line)
+            packages += not line.startswith("go: ")
+            stage.progress(f"{packages} packages compiled" if packages else "downloading modules")
+    if compiler.returncode != 0:
+        raise failure(command, compiler.returncode, "".join(last))
+    new.replace(program.path)

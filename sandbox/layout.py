@@ -1,0 +1,20 @@
+"""Where everything the sandbox makes is kept: below `.sandbox` in the repository, nowhere else."""
+
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SOURCES = REPOSITORY / "sandbox"
+HOME = REPOSITORY / ".sandbox"
+
+VENV = HOME / "venv"
+BIN = HOME / "bin"
+DEBIAN = HOME / "debian"
+IMAGES = HOME / "images"
+NODES = HOME / "nodes"
+LOGS = HOME / "logs"
+PKI = HOME / "pki"
+SSH = HOME / "ssh"
+KUBECONFIG = HOME / "kubeconfig"
+PULUMI_HOME = HOME / "pulumi"
+PULUMI_STATE = HOME / "state"
+LOCK = HOME / "lock"

@@ -1,0 +1,84 @@
+"""The sandbox's nodes and networks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+
+from sandbox import layout
+from sandbox.errors import SandboxError
+
+BRIDGE = "sandbox0"
+GATEWAY = IPv4Interface("10.213.0.1/24")
+PODS = IPv4Network("10.214.0.0/16")
+SERVICES = IPv4Network("172.30.0.0/16")
+API_SERVICE = SERVICES[1]
+API_PORT = 6443
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster: a set of Linux namespaces with a root folder of its own.
+
+    Attributes:
+        name: Its name in the cluster.
+        address: Its address on the bridge.
+        pods: The addresses of its pods.
+        control_plane: Whether it runs etcd, the API server, the controllers and the router.
+        labels: Labels it registers with.
+    """
+
+    name: str
+    address: IPv4Address
+    pods: IPv4Network
+    control_plane: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        """What the sandbox keeps about the node."""
+        return layout.NODES / self.name
+
+    @property
+    def root(self) -> Path:
+        """The node's root folder; what is written there outlives `down`."""
+        return self.home / "root"
+
+    @property
+    def logs(self) -> Path:
+        """The logs of the node's programs, one file each."""
+        return layout.LOGS / self.name
+
+    @property
+    def link(self) -> str:
+        """The machine's end of the node's network link."""
+        return f"sb-{self.name}"
+
+    @property
+    def cgroup(self) -> str:
+        """The control group, below the caller's, that holds the node's pods."""
+        return f"sandbox-{self.name}"
+
+
+NODES = (
+    Node(
+        "node1",
+        IPv4Address("10.213.0.11"),
+        IPv4Network("10.214.1.0/24"),
+        control_plane=True,
+        labels={"region": "infra"},
+    ),
+)
+CONTROL_PLANE = next(node for node in NODES if node.control_plane)
+
+
+def node_named(name: str) -> Node:
+    """Finds a node.
+
+    Raises:
+        SandboxError: There is no such node.
+    """
+    for node in NODES:
+        if node.name == name:
+            return node
+    raise SandboxError(f"there is no node {name!r}: the nodes are {', '.join(node.name for node in NODES)}")
