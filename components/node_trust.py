@@ -37,15 +37,15 @@ class NodeTrust(pulumi.ComponentResource):
     What others put there is never touched; another certificate in a place of ours is an error.
     """
 
-    folders: pulumi.Output[dict[str, str]]
-    """What was written where: by node, the paths of the files, one a line."""
+    files: pulumi.Output[dict[str, list[str]]]
+    """Paths of the files that hold the CA, by node."""
 
     def __init__(self, name: str, args: NodeTrustArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("registry:index:NodeTrust", name, None, opts)
         stdin = pulumi.Output.from_input(args.endpoints).apply(
             lambda endpoints: trust_request(args.owner, endpoints.trust_folders, args.ca_pem)
         )
-        self.folders = pulumi.Output.all(
+        self.files = pulumi.Output.all(
             **{
                 node: command.remote.Command(
                     f"{name}-{node}",
@@ -54,12 +54,13 @@ class NodeTrust(pulumi.ComponentResource):
                     delete=f"verb=forget\n{_SCRIPT}",
                     stdin=stdin,
                     add_previous_output_in_env=False,
+                    logging=command.remote.Logging.NONE,
                     opts=pulumi.ResourceOptions(parent=self),
-                ).stdout
+                ).stdout.apply(str.splitlines)
                 for node, ssh in args.nodes.items()
             }
         )
-        self.register_outputs({"folders": self.folders})
+        self.register_outputs({"files": self.files})
 
 
 def trust_request(owner: str, folders: list[str], ca_pem: str) -> str:

@@ -56,6 +56,7 @@ class Storage(pulumi.ComponentResource):
             create=_PREPARE_FOLDER,
             stdin=pulumi.Output.concat(args.path, "\n"),
             add_previous_output_in_env=False,
+            logging=command.remote.Logging.NONE,
             opts=pulumi.ResourceOptions(parent=self),
         )
         volume = k8s.core.v1.PersistentVolume(

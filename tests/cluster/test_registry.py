@@ -66,7 +66,7 @@ def test_its_pod_runs_under_the_restricted_pod_security_standard(stack: Stack) -
 
 
 def test_every_folder_on_the_node_holds_the_ca(stack: Stack) -> None:
-    written = stack.outputs["trustedBy"]["node1"].splitlines()
+    written = stack.outputs["trustedBy"]["node1"]
     assert len(written) == len(stack.outputs["endpoints"]) + 1
     for file in written:
         assert sandbox("exec", "--", "cat", file).stdout == CA.read_text()
