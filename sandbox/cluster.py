@@ -60,6 +60,9 @@ def up(report: Report) -> None:
             until(_has_service_account, "service account default", 30, _LOGS)
             until(partial(_answers, CONTROL_PLANE.address, HTTPS_PORT), "the router", 30, _LOGS)
             stage.detail = f"{', '.join(each.name for each in NODES)} Ready, kubeconfig {layout.KUBECONFIG}"
+        if started:
+            with report.stage("pods") as stage:
+                stage.detail = _await_pods()
 
 
 def down() -> None:
@@ -176,6 +179,33 @@ def is_ready(each: Node) -> bool:
         for known in nodes
         if known["metadata"]["name"] == each.name
         for condition in known["status"].get("conditions", [])
+    )
+
+
+def _await_pods() -> str:
+    """Waits until what ran before the nodes stopped runs again; says how that went.
+
+    A pod that cannot is its owner's affair, not a failure of the cluster.
+    """
+    try:
+        until(lambda: all(map(_pods_run_again, NODES)), "all pods running again", 60, "see `kubectl get pods -A`")
+    except SandboxError as error:
+        return str(error)
+    return "running as before"
+
+
+def _pods_run_again(each: Node) -> bool:
+    """Whether all containers are ready that ran before, and were started by the kubelet that runs now."""
+    kubelet = cast("dict[str, int]", node.supervisor(each).supervisor.getProcessInfo("kubelet"))
+    selector = f"spec.nodeName={each.name},status.phase=Running"
+    pods = _core().api_client.sanitize_for_serialization(
+        _core().list_pod_for_all_namespaces(field_selector=selector).items
+    )
+    return all(
+        container["ready"]
+        and datetime.fromisoformat(container["state"]["running"]["startedAt"]).timestamp() >= kubelet["start"]
+        for pod in pods
+        for container in pod["status"].get("containerStatuses", [])
     )
 
 

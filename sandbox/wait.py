@@ -1,8 +1,9 @@
 """Waiting for something another process does."""
 
-import time
 from collections.abc import Callable
 from typing import TypeVar
+
+from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_not_result, stop_after_delay, wait_fixed
 
 from sandbox.errors import SandboxError
 
@@ -26,13 +27,16 @@ def until(question: Callable[[], Result | None], what: str, seconds: float, mend
     Raises:
         SandboxError: It did not happen in time.
     """
-    deadline = time.monotonic() + seconds
-    reason = ""
-    while time.monotonic() < deadline:
-        try:
-            if answer := question():
-                return answer
-        except OSError as error:
-            reason = f" (last: {error})"
-        time.sleep(_PAUSE_SECONDS)
-    raise SandboxError(f"{what}: not within {seconds:g} s{reason}; {mend}")
+    asking = Retrying(
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(_PAUSE_SECONDS),
+        retry=retry_if_not_result(bool) | retry_if_exception_type(OSError),
+    )
+    try:
+        answer = asking(question)
+    except RetryError as error:
+        last = error.last_attempt.exception()
+        reason = f" (last: {last})" if last else ""
+        raise SandboxError(f"{what}: not within {seconds:g} s{reason}; {mend}") from last
+    assert answer is not None  # noqa: S101 - a true answer
+    return answer

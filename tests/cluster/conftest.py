@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
 
 from sandbox import layout, node
 from sandbox.topology import NODES
+from tests.conftest import ROOT
 
 
 def run(*command: str | Path, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -62,3 +62,16 @@ def stack() -> Iterator[Stack]:
     finally:
         if not ran_before:
             run("make", "down")
+
+
+@pytest.fixture(scope="session")
+def pushed(stack: Stack) -> str:
+    """Name of an image that was pushed through the Route, trusting what `up` put on the node."""
+    name = "first/light:1"
+    sandbox("exec", "--", "skopeo", "--insecure-policy", "copy",
+            "oci-archive:/opt/sandbox/images/busybox.tar", f"docker://{stack.route_host}/{name}")  # fmt: skip
+    return name
+
+
+def digest(reference: str) -> str:
+    return str(json.loads(sandbox("exec", "--", "skopeo", "inspect", f"docker://{reference}").stdout)["Digest"])

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
 
 from sandbox import layout
 from sandbox.topology import CONTROL_PLANE
-from tests.cluster.conftest import Stack, kubectl, pulumi, run, sandbox
+from tests.cluster.conftest import Stack, digest, kubectl, pulumi, run, sandbox
+from tests.conftest import ROOT
 
 CA = layout.PKI / "ca.crt"
 NAMESPACE = "docker-registry"
@@ -72,19 +72,6 @@ def test_every_folder_on_the_node_holds_the_ca(stack: Stack) -> None:
         assert sandbox("exec", "--", "cat", file).stdout == CA.read_text()
 
 
-@pytest.fixture(scope="module")
-def pushed(stack: Stack) -> str:
-    """Name of an image that was pushed through the Route, trusting what `up` put on the node."""
-    name = "first/light:1"
-    sandbox("exec", "--", "skopeo", "--insecure-policy", "copy",
-            "oci-archive:/opt/sandbox/images/busybox.tar", f"docker://{stack.route_host}/{name}")  # fmt: skip
-    return name
-
-
-def digest(reference: str) -> str:
-    return str(json.loads(sandbox("exec", "--", "skopeo", "inspect", f"docker://{reference}").stdout)["Digest"])
-
-
 def run_pod(name: str, image: str) -> None:
     """Runs a pod whose image the kubelet has to pull, until it has succeeded."""
     kubectl("delete", "pod", name, "--ignore-not-found", "--wait")
@@ -138,14 +125,14 @@ def test_a_broken_setting_gives_one_message_and_touches_nothing(
     section[path[-1]] = value
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(yaml.safe_dump(settings))
-    before = pulumi("stack", "export", "--stack", "dev").stdout
+    before = pulumi("stack", "export", "--stack", "dev", "--show-secrets").stdout
 
     done = pulumi("up", "--stack", "dev", "--yes", "--skip-preview", "--config-file", file, check=False)
 
     assert done.returncode != 0
     assert (done.stdout + done.stderr).count(message) == 1
     assert "Traceback" not in done.stdout + done.stderr
-    assert resources(pulumi("stack", "export", "--stack", "dev").stdout) == resources(before)
+    assert resources(pulumi("stack", "export", "--stack", "dev", "--show-secrets").stdout) == resources(before)
 
 
 def resources(export: str) -> object:

@@ -2,29 +2,24 @@
 
 from pathlib import Path
 
-from conftest import ROOT
+import psutil
 
+from sandbox import node
+from sandbox.programs import programs
 from sandbox.topology import BRIDGE, NODES
-from tests.cluster.conftest import Stack, run
-from tests.cluster.test_registry import CA, curl
+from tests.cluster.conftest import Stack, digest, run
+from tests.conftest import ROOT
 
 
-def processes() -> list[str]:
-    """Command lines that name the sandbox's folder, which every program of it does."""
-    lines = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (entry / "cmdline").read_text().replace("\0", " ")
-            if (entry / "root").readlink() != Path("/") or "supervisord" in command:
-                lines.append(command)
-        except OSError:
-            continue
-    return lines
+def test_down_leaves_nothing_and_up_keeps_the_images(stack: Stack, pushed: str) -> None:
+    image = digest(f"{stack.route_host}/{pushed}")
+    ours = [psutil.Process(node.pid(each)) for each in NODES]
+    ours += [child for process in ours for child in process.children(recursive=True)]
+    assert len(ours) > len(programs(NODES[0]))
 
-
-def test_down_leaves_nothing_and_up_keeps_the_images(stack: Stack) -> None:
     run("make", "down")
-    assert processes() == []
+
+    assert [process for process in ours if process.is_running()] == []
     assert str(ROOT / ".sandbox/nodes") not in Path("/proc/mounts").read_text()
     assert BRIDGE not in run("ip", "link").stdout
     assert "172.30.0.0/16" not in run("ip", "route").stdout
@@ -35,4 +30,5 @@ def test_down_leaves_nothing_and_up_keeps_the_images(stack: Stack) -> None:
 
     assert "unchanged" in printed
     assert stack.cluster_ip in printed
-    assert curl(f"https://{stack.cluster_ip}:5000/v2/", "--cacert", CA) in [(0, "200"), (0, "401")]
+    # At once: `up` waits for the pods that ran before.
+    assert digest(f"{stack.route_host}/{pushed}") == image

@@ -8,7 +8,6 @@ from typing import Any
 
 import pulumi
 import pytest
-from conftest import ROOT, Cluster
 from cryptography import x509
 from pulumi.runtime.mocks import MockMonitor, MockResourceArgs, Mocks
 from pulumi.runtime.proto import resource_pb2
@@ -16,6 +15,7 @@ from pulumi.runtime.proto import resource_pb2
 from sandbox.plugins.server import Urn
 from sandbox.plugins.tls import TlsProvider
 from sandbox.plugins.values import decode_properties, is_secret, reveal
+from tests.conftest import ROOT, Cluster
 
 CLUSTER_IP = "172.30.209.118"
 

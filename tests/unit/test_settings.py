@@ -7,9 +7,9 @@ from typing import Any
 import asyncssh
 import pulumi
 import pytest
-from conftest import Cluster, make_ca, write_pair
 
 import settings
+from tests.conftest import Cluster, make_ca, write_pair
 
 
 @pytest.fixture
