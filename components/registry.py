@@ -72,7 +72,9 @@ class Registry(pulumi.ComponentResource):
             opts=child,
         )
         self.service_name = service.metadata.name
-        self.endpoints = pulumi.Output.all(service.spec.cluster_ip, args.namespace).apply(
+        # A preview before the namespace exists knows the Service, but without its cluster IP.
+        cluster_ip = service.spec.cluster_ip.apply(lambda address: address or pulumi.UNKNOWN)
+        self.endpoints = pulumi.Output.all(cluster_ip, args.namespace).apply(
             lambda known: Endpoints(
                 cluster_ip=known[0], namespace=known[1], service=args.service, route_host=args.route_host
             )

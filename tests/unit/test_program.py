@@ -12,9 +12,9 @@ from cryptography import x509
 from pulumi.runtime.mocks import MockMonitor, MockResourceArgs, Mocks
 from pulumi.runtime.proto import resource_pb2
 
-from sandbox.plugins.server import Urn
+from sandbox.plugins.server import Call, Urn
 from sandbox.plugins.tls import TlsProvider
-from sandbox.plugins.values import decode_properties, is_secret, reveal
+from sandbox.plugins.values import UNKNOWN, decode_properties, is_secret, reveal
 from tests.conftest import ROOT, Cluster
 
 CLUSTER_IP = "172.30.209.118"
@@ -29,8 +29,8 @@ class SigningMocks(Mocks):
         match args.typ.split(":")[0], args.typ.split(":")[-1]:
             case "tls", _:
                 tls = TlsProvider().resource_type(args.typ)
-                urn = Urn(f"urn:pulumi:dev::registry::{args.typ}::{args.name}")
-                return asyncio.run(tls.create(urn, reveal(args.inputs), preview=False, timeout=0))
+                call = Call(Urn(f"urn:pulumi:dev::registry::{args.typ}::{args.name}"))
+                return asyncio.run(tls.create(call, reveal(args.inputs)))
             case _, "Service":
                 state["spec"] = {**state["spec"], "clusterIP": CLUSTER_IP}
             case _, "Command":
@@ -40,35 +40,48 @@ class SigningMocks(Mocks):
         return f"{args.name}-id", state
 
 
+class PreviewMocks(SigningMocks):
+    """As the plugins answer a preview before the namespace exists: with the inputs alone."""
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        if args.typ.startswith("tls:"):
+            return None, {**args.inputs, "certPem": UNKNOWN, "certRequestPem": UNKNOWN, "privateKeyPem": UNKNOWN}
+        return None, dict(args.inputs)
+
+
 class RecordingMonitor(MockMonitor):
     """Keeps what the program asks the engine for: inputs, parents and options."""
 
-    def __init__(self) -> None:
-        super().__init__(SigningMocks())
+    def __init__(self, mocks: Mocks) -> None:
+        super().__init__(mocks)
         self.requests: dict[str, resource_pb2.RegisterResourceRequest] = {}
 
     def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:  # noqa: N802
         self.requests[request.name] = request
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
     def inputs(self, name: str) -> Any:
         return reveal(decode_properties(self.requests[name].object))
 
 
-@pytest.fixture
-def program(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> RecordingMonitor:
+def run_program(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, mocks: Mocks, *, preview: bool) -> RecordingMonitor:
     config = {f"registry:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in cluster.config.items()}
     monkeypatch.setenv("PULUMI_CONFIG", json.dumps(config))
-    monitor = RecordingMonitor()
+    monitor = RecordingMonitor(mocks)
 
-    @pulumi.runtime.test
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> None:
         runpy.run_path(str(ROOT / "__main__.py"))
 
     asyncio.set_event_loop(asyncio.new_event_loop())
-    pulumi.runtime.set_mocks(SigningMocks(), project="registry", stack="dev", monitor=monitor)
+    pulumi.runtime.set_mocks(mocks, project="registry", stack="dev", preview=preview, monitor=monitor)
     run()
     return monitor
+
+
+@pytest.fixture
+def program(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> RecordingMonitor:
+    return run_program(cluster, monkeypatch, SigningMocks(), preview=False)
 
 
 def served_certificate(program: RecordingMonitor) -> x509.Certificate:
@@ -166,3 +179,11 @@ def test_every_resource_has_a_component_as_parent_and_its_name_from_it(program: 
     assert components == {
         f"registry:index:{kind}" for kind in ("Storage", "Registry", "Certificate", "Route", "NodeTrust")
     }
+
+
+def test_a_first_preview_leaves_open_what_depends_on_the_cluster_ip(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = run_program(cluster, monkeypatch, PreviewMocks(), preview=True)
+    assert program.inputs("registry-certificate-request")["ipAddresses"] == UNKNOWN
+    assert program.inputs("trust-node1")["stdin"] == UNKNOWN

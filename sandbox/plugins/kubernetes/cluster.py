@@ -1,0 +1,187 @@
+"""Talks to the API server of one cluster."""
+
+import json
+from asyncio import to_thread
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import urlencode
+
+import kubernetes
+import urllib3.exceptions
+import yaml
+from kubernetes.config import ConfigException
+
+from sandbox.plugins.server import ProviderError
+from sandbox.plugins.values import Json, Properties
+
+_CONNECTIONS = 32
+_REQUEST_SECONDS = 60
+
+
+class ApiError(ProviderError):
+    """The API server refused a request.
+
+    Attributes:
+        status: the HTTP status.
+        reason: the API server's word for it, such as `NotFound`, `AlreadyExists` or `Conflict`.
+    """
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where the API server keeps the objects of a kind."""
+
+    path: str
+    plural: str
+    namespaced: bool
+
+    def url(self, namespace: str | None, name: str | None = None) -> str:
+        """Returns the path of an object, or of the list of objects."""
+        folder = f"{self.path}/namespaces/{namespace}" if self.namespaced else self.path
+        return "/".join([folder, self.plural, *([name] if name else [])])
+
+
+class Cluster:
+    """A connection to the API server.
+
+    Attributes:
+        namespace: where objects go that name none.
+    """
+
+    def __init__(self, config: Properties) -> None:
+        kubeconfig = load_kubeconfig(config)
+        context = config.get("context")
+        try:
+            self._client = _client(kubeconfig, context)
+        except (ConfigException, OSError) as error:
+            raise ProviderError(f"kubeconfig of the provider: {error}; check `kubeconfig` and `context`") from None
+        self.namespace: str = config.get("namespace") or _namespace(kubeconfig, context)
+        self._host = self._client.configuration.host
+        self._kinds: dict[str, dict[str, Kind]] = {}
+
+    async def kind(self, api_version: str, kind: str) -> Kind | None:
+        """Returns where a kind is kept, or None where the cluster does not know it (yet)."""
+        if kind not in self._kinds.get(api_version, {}):
+            self._kinds[api_version] = await self._discover(api_version)
+        return self._kinds[api_version].get(kind)
+
+    async def _discover(self, api_version: str) -> dict[str, Kind]:
+        path = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        try:
+            resources = (await self.request("GET", path))["resources"]
+        except ApiError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return {}
+            raise ProviderError(f"the API server at {self._host} does not list {api_version}: {error}") from None
+        return {
+            resource["kind"]: Kind(path, resource["name"], resource["namespaced"])
+            for resource in resources
+            if "/" not in resource["name"]
+        }
+
+    async def request(
+        self, method: str, path: str, body: Json = None, *, content_type: str = "application/json", **query: str
+    ) -> Properties:
+        """Sends a request and returns the object of the answer.
+
+        Raises:
+            ApiError: the API server refuses it.
+            ProviderError: the API server cannot be reached.
+        """
+        try:
+            return await to_thread(self._send, method, f"{path}?{urlencode(query)}", body, content_type)
+        except urllib3.exceptions.HTTPError as error:
+            reason = getattr(error, "reason", error)
+            raise ProviderError(f"unable to reach the API server at {self._host}: {reason}") from None
+
+    def _send(self, method: str, path: str, body: Json, content_type: str) -> Properties:
+        headers = {"Content-Type": content_type, "Accept": "application/json"}
+        serialized = self._client.param_serialize(
+            method, path, header_params=headers, body=body, auth_settings=["BearerToken"]
+        )
+        response = self._client.call_api(*serialized, _request_timeout=_REQUEST_SECONDS)
+        text = response.read()  # type: ignore[no-untyped-call]
+        if 200 <= response.status < 300:  # noqa: PLR2004 - the range of success
+            answer: Properties = json.loads(text)
+            return answer
+        raise _api_error(response.status, text)
+
+
+def load_kubeconfig(config: Properties) -> Properties | None:
+    """Returns the kubeconfig that the provider's settings give, as a path or as contents, or None for the user's own.
+
+    A relative path starts at the folder of the program, which is where the engine starts its plugins.
+    """
+    text = config.get("kubeconfig")
+    if not text:
+        return None
+    if "\n" not in text and not text.lstrip().startswith("{"):
+        path = Path(text).expanduser()
+        if not path.is_file():
+            raise ProviderError(f"kubeconfig {text}: no such file; give a path from {Path.cwd()} or the contents")
+        return _absolute(yaml.safe_load(path.read_text()), path.parent.resolve())
+    loaded: Properties = yaml.safe_load(text)
+    return loaded
+
+
+def _absolute(kubeconfig: Properties, folder: Path) -> Properties:
+    """Makes the file names in a kubeconfig absolute: they are relative to it."""
+    for section, key in (("clusters", "cluster"), ("users", "user")):
+        for entry in kubeconfig.get(section) or []:
+            for name in ("certificate-authority", "client-certificate", "client-key", "tokenFile"):
+                if name in entry[key]:
+                    entry[key][name] = str(folder / entry[key][name])
+    return kubeconfig
+
+
+def server_of(kubeconfig: Properties, context: str | None) -> str | None:
+    """Returns the URL of the API server that a kubeconfig points to."""
+    cluster = _context(kubeconfig, context).get("cluster")
+    servers: list[str] = [
+        entry["cluster"]["server"] for entry in kubeconfig.get("clusters") or [] if entry["name"] == cluster
+    ]
+    return servers[0] if servers else None
+
+
+def _context(kubeconfig: Properties, context: str | None) -> Properties:
+    name = context or kubeconfig.get("current-context")
+    contexts: list[Properties] = [
+        entry["context"] for entry in kubeconfig.get("contexts") or [] if entry["name"] == name
+    ]
+    return contexts[0] if contexts else {}
+
+
+def _namespace(kubeconfig: Properties | None, context: str | None) -> str:
+    if kubeconfig is None:
+        contexts, active = kubernetes.config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+        chosen = next((entry for entry in contexts if entry["name"] == context), active)
+        return str(chosen["context"].get("namespace") or "default")
+    return str(_context(kubeconfig, context).get("namespace") or "default")
+
+
+def _client(kubeconfig: Properties | None, context: str | None) -> kubernetes.client.ApiClient:
+    settings = kubernetes.client.Configuration()
+    settings.connection_pool_maxsize = _CONNECTIONS
+    if kubeconfig is None:
+        kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
+            context=context, client_configuration=settings
+        )
+    else:
+        kubernetes.config.load_kube_config_from_dict(  # type: ignore[no-untyped-call]
+            kubeconfig, context=context, persist_config=False, client_configuration=settings
+        )
+    return kubernetes.client.ApiClient(settings)
+
+
+def _api_error(status: int, text: bytes) -> ApiError:
+    try:
+        answer = json.loads(text)
+        return ApiError(status, answer.get("reason", ""), answer.get("message", ""))
+    except ValueError:
+        return ApiError(status, "", text.decode(errors="replace").strip())

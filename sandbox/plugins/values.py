@@ -1,0 +1,84 @@
+"""Property values as the engine sends them: plain JSON values, with markers for unknown and secret ones."""
+
+from typing import Any
+
+from google.protobuf import struct_pb2
+from pulumi.runtime import rpc
+
+_TYPE_MARKER = rpc._special_sig_key
+UNKNOWN: str = rpc.UNKNOWN
+"""Stands, in a preview, for a value that only the update will know."""
+
+Json = Any
+"""A value of JSON; numbers without a fraction are `int`."""
+Properties = dict[str, Json]
+"""The inputs or the outputs of one resource."""
+
+
+def decode(value: struct_pb2.Value) -> Json:
+    """Returns the Python value of a protobuf value."""
+    match value.WhichOneof("kind"):
+        case "struct_value":
+            return decode_properties(value.struct_value)
+        case "list_value":
+            return [decode(item) for item in value.list_value.values]
+        case "number_value":
+            number = value.number_value
+            return int(number) if number.is_integer() else number
+        case "string_value":
+            return value.string_value
+        case "bool_value":
+            return value.bool_value
+        case _:
+            return None
+
+
+def decode_properties(struct: struct_pb2.Struct) -> Properties:
+    """Returns the Python values of a protobuf struct."""
+    return {key: decode(value) for key, value in struct.fields.items()}
+
+
+def encode_properties(properties: Properties) -> struct_pb2.Struct:
+    """Returns the protobuf struct of Python values."""
+    struct = struct_pb2.Struct()
+    struct.update(properties)
+    return struct
+
+
+def secret(value: Json) -> Json:
+    """Marks a value as secret, unless it is already."""
+    return value if is_secret(value) else {_TYPE_MARKER: rpc._special_secret_sig, "value": value}
+
+
+def is_secret(value: Json) -> bool:
+    """Says whether a value itself (not a part of it) is marked as secret."""
+    return isinstance(value, dict) and value.get(_TYPE_MARKER) == rpc._special_secret_sig
+
+
+def reveal(value: Json) -> Json:
+    """Returns a value without the secret markers in it, at any depth."""
+    if is_secret(value):
+        return reveal(value["value"])
+    if isinstance(value, dict):
+        return {key: reveal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [reveal(item) for item in value]
+    return value
+
+
+def has_unknown(value: Json) -> bool:
+    """Says whether a value is unknown or contains an unknown value."""
+    if isinstance(value, dict):
+        return any(has_unknown(item) for item in value.values())
+    if isinstance(value, list):
+        return any(has_unknown(item) for item in value)
+    return bool(value == UNKNOWN)
+
+
+def has_secret(value: Json) -> bool:
+    """Says whether a value is secret or contains a secret value."""
+    if is_secret(value):
+        return True
+    if isinstance(value, dict):
+        return any(has_secret(item) for item in value.values())
+    return isinstance(value, list) and any(has_secret(item) for item in value)
