@@ -175,7 +175,8 @@ class Log:
         self, severity: engine_pb2.LogSeverity.ValueType, urn: Urn, message: str, *, ephemeral: bool
     ) -> None:
         request = engine_pb2.LogRequest(severity=severity, urn=urn.text, message=message, ephemeral=ephemeral)
-        await self._engine.Log(request)  # type: ignore[misc] - the stub is typed for a blocking channel
+        # The stub's types know blocking channels only.
+        await self._engine.Log(request)  # type: ignore[misc]
 
 
 class Provider(ABC):
