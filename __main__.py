@@ -4,6 +4,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 import settings
+from components import client
 from components.certificate import CertificateAuthority
 from components.node_trust import NodeTrust, NodeTrustArgs
 from components.registry import Registry, RegistryArgs
@@ -80,3 +81,5 @@ pulumi.export("route", pulumi.Output.concat("https://", route.host))
 pulumi.export("caCertificate", stack.ca.cert_pem)
 pulumi.export("certificateEnds", registry.certificate.validity_end_time)
 pulumi.export("trustedBy", trust.files)
+pulumi.export("login", pulumi.Output.concat("docker login ", route.host))
+pulumi.export("clientTrustScript", client.trust_script(stack.route.host, stack.ca.cert_pem))

@@ -4,83 +4,33 @@ Everything is checked before the first resource is registered, and every fault i
 """
 
 import json
-import re
 from difflib import get_close_matches
-from functools import cached_property
-from ipaddress import ip_address
 from pathlib import Path
+from string import Template
 from typing import Annotated, Any, Literal, Self
 
 import asyncssh
 import pulumi
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_DNS_NAME_MAX = 253
+import rules
+
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+_NODES_MAX = 64
 
-
-def _dns_label(value: str) -> str:
-    if not _LABEL.fullmatch(value):
-        raise ValueError("must be lower-case letters, digits and '-', at most 63 characters, such as 'docker-registry'")
-    return value
-
-
-def _dns_name(value: str) -> str:
-    labels = value.split(".")
-    if len(value) > _DNS_NAME_MAX or not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
-        raise ValueError(
-            "must be a host name in lower case without scheme, port or wildcard, such as 'registry.apps.example.com'"
-        )
-    return value
-
-
-def _address(value: str) -> str:
-    try:
-        return str(ip_address(value))
-    except ValueError:
-        return _dns_name(value)
-
-
-def _image(value: str) -> str:
-    reference, _, digest = value.partition("@")
-    name, _, tag = reference.rpartition("/")[2].partition(":")
-    if not name or re.search(r"\s", value) or not (tag or digest) or (tag == "latest" and not digest):
-        raise ValueError("must name a fixed version by tag or digest, such as 'registry.example.com/registry:3.1.2'")
-    return value
-
-
-def _quantity(value: str) -> str:
-    if not re.fullmatch(r"[1-9][0-9]*(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?", value):
-        raise ValueError("must be a Kubernetes quantity above zero, such as '10Gi'")
-    return value
-
-
-def _storage_path(value: str) -> str:
-    path = Path(value)
-    if not path.is_absolute() or ".." in path.parts or path == Path("/") or path.parts[1] in _SYSTEM_FOLDERS:
-        raise ValueError("must be an absolute path of a folder of its own, outside the system's, such as '/registry'")
-    return value
-
-
-_SYSTEM_FOLDERS = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr")
-
-
-def _file(value: Path) -> Path:
-    try:
-        value.read_bytes()
-    except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror}): give the path of the file") from error
-    return value
-
-
-DnsLabel = Annotated[str, AfterValidator(_dns_label)]
-DnsName = Annotated[str, AfterValidator(_dns_name)]
-Address = Annotated[str, AfterValidator(_address)]
-ReadableFile = Annotated[Path, AfterValidator(_file)]
+Address = Annotated[str, AfterValidator(rules.address)]
+DnsName = Annotated[str, AfterValidator(rules.dns_name)]
+ReadableFile = Annotated[Path, AfterValidator(rules.readable_file)]
 
 
 class _Section(BaseModel):
@@ -96,21 +46,21 @@ class HostPathSettings(_Section):
     """`hostPath`."""
     node: DnsName
     """Name of the Kubernetes node that has the folder; it must be one of `nodes`."""
-    path: Annotated[str, AfterValidator(_storage_path)]
+    path: Annotated[str, AfterValidator(rules.storage_path)]
     """Absolute path of the folder."""
-    size: Annotated[str, AfterValidator(_quantity)]
+    size: Annotated[str, AfterValidator(rules.quantity)]
     """Capacity as a Kubernetes quantity."""
 
 
 class AuthoritySettings(_Section):
     """The cluster CA, as files."""
 
-    cert_file: ReadableFile
+    cert_file: Annotated[Path, AfterValidator(rules.ca_certificate)]
     """The CA's certificate (PEM)."""
-    key_file: ReadableFile
-    """The CA's unencrypted private key (PEM)."""
+    key_file: Annotated[Path, AfterValidator(rules.ca_key)]
+    """The CA's unencrypted private key (PEM), readable by its owner alone."""
 
-    @cached_property
+    @property
     def cert_pem(self) -> str:
         """The certificate (PEM)."""
         return self.cert_file.read_text()
@@ -122,26 +72,7 @@ class AuthoritySettings(_Section):
 
     @model_validator(mode="after")
     def _check_pair(self) -> Self:
-        try:
-            certificate = x509.load_pem_x509_certificate(self.cert_file.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"certFile '{self.cert_file}' is no PEM certificate: give the cluster CA's") from error
-        try:
-            key = load_pem_private_key(self.key_file.read_bytes(), password=None)
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"keyFile '{self.key_file}' is no unencrypted PEM private key: give the cluster CA's"
-            ) from error
-        try:
-            is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        except x509.ExtensionNotFound:
-            is_ca = False
-        if not is_ca:
-            raise ValueError(
-                f"certFile '{self.cert_file}' may not sign (no CA:TRUE): give the cluster CA's certificate"
-            )
-        spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        if key.public_key().public_bytes(*spki) != certificate.public_key().public_bytes(*spki):
+        if not rules.is_pair(self.cert_file, self.key_file):
             raise ValueError(f"keyFile '{self.key_file}' is not the key of certFile '{self.cert_file}': give the pair")
         return self
 
@@ -189,7 +120,7 @@ class SshSettings(_Section):
     """Login user, who may write below /etc/docker/certs.d."""
     known_hosts_file: ReadableFile
     """The nodes' host keys, in OpenSSH's known_hosts format, as `ssh-keyscan -t ed25519` prints them."""
-    private_key_file: ReadableFile | None = None
+    private_key_file: Annotated[Path, AfterValidator(rules.login_key)] | None = None
     """Login key (PEM); without one the SSH agent is asked."""
 
     @property
@@ -220,10 +151,12 @@ class Settings(_Section):
     """Kubeconfig of the stack's cluster."""
     context: str | None = None
     """Context in it; its current one unless set."""
-    namespace: DnsLabel = "docker-registry"
+    namespace: Annotated[str, AfterValidator(rules.own_namespace)] = "docker-registry"
     """Namespace that the stack makes for the registry."""
-    image: Annotated[str, AfterValidator(_image)]
-    """Image of the registry, with a tag or a digest."""
+    version: str | None = None
+    """What `${version}` in `image` stands for."""
+    image: str
+    """Image of the registry, with a tag or a digest; `${component}` in it stands for `docker-registry`."""
     node_selector: dict[str, str] = Field(default={"region": "infra"}, min_length=1)
     """Labels of the nodes that may run the registry."""
     storage: HostPathSettings
@@ -239,17 +172,54 @@ class Settings(_Section):
     ssh: SshSettings
     """Login to them."""
 
+    @field_validator("image")
+    @classmethod
+    def _fill_in_image(cls, image: str, info: ValidationInfo) -> str:
+        names = {"component": "docker-registry", "version": info.data.get("version")}
+        try:
+            return rules.image(Template(image).substitute({name: value for name, value in names.items() if value}))
+        except KeyError as error:
+            name = error.args[0]
+            mend = "set registry:version" if name in names else f"only {' and '.join(names)} can stand there"
+            raise ValueError(f"has ${{{name}}}, which stands for nothing: {mend}") from error
+
+    @model_validator(mode="after")
+    def _check_context(self) -> Self:
+        known = rules.contexts(self.kubeconfig)
+        if self.context and self.context not in known:
+            raise ValueError(f"context '{self.context}' is not in '{self.kubeconfig}': choose of {', '.join(known)}")
+        return self
+
     @model_validator(mode="after")
     def _check_nodes(self) -> Self:
         names = [node.name for node in self.nodes]
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"nodes names {', '.join(sorted(repeated))} more than once: keep one entry a node")
+        places = [f"{node.host}:{node.port}" for node in self.nodes]
+        for listed in (names, places):
+            if repeated := {each for each in listed if listed.count(each) > 1}:
+                raise ValueError(f"nodes has {', '.join(sorted(repeated))} more than once: keep one entry a node")
+        if len(names) > _NODES_MAX:
+            raise ValueError(
+                f"nodes has {len(names)} entries: each is a resource, and above {_NODES_MAX} their checkpoints take "
+                "longer than the work; split the nodes among stacks"
+            )
         if self.storage.node not in names:
             raise ValueError(
                 f"storage.node '{self.storage.node}' is not one of nodes ({', '.join(names)}): add it there"
             )
+        if self.route.host in (*names, *(node.host for node in self.nodes)):
+            raise ValueError(f"route.host '{self.route.host}' is a node: give the registry a host name of its own")
         for node in self.nodes:
             self.ssh.host_key(node)
+        return self
+
+    @model_validator(mode="after")
+    def _check_lifetime(self) -> Self:
+        left = rules.hours_left(self.ca.cert_file)
+        if self.certificate.validity_hours > left:
+            raise ValueError(
+                f"certificate.validityHours {self.certificate.validity_hours} is more than the {left} hours that the "
+                "CA has left: clients would refuse the certificate; lower it, or renew the CA"
+            )
         return self
 
 

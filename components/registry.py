@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 
 import pulumi
 import pulumi_kubernetes as k8s
+import pulumi_tls as tls
 
 from components.certificate import Certificate, CertificateArgs, CertificateAuthority
 from components.endpoints import PORT, Endpoints
@@ -12,6 +14,7 @@ from components.storage import REGISTRY_UID
 
 _DATA = "/registry"
 _SECRETS = "/registry-secrets"
+_DRAIN_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,9 @@ class Registry(pulumi.ComponentResource):
     """A TLS-secured registry behind a Service.
 
     The Service comes first, since its cluster IP is one of the certificate's addresses; a new certificate
-    is a new Secret, and with it a new pod. `up` ends when the Deployment is available.
+    is a new Secret, and with it a new pod. A pod that is stopped finishes the requests it has, for half a
+    minute. Nothing but the registry's port is reachable, and the pod reaches nothing. `up` ends when the
+    Deployment is available.
     """
 
     service_name: pulumi.Output[str]
@@ -98,6 +103,14 @@ class Registry(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=child,
         )
+        # A key of its own is made once and kept in the state, so its digest never changes either.
+        seed = tls.PrivateKey(f"{name}-http-key", algorithm="ED25519", opts=child)
+        http_secret = k8s.core.v1.Secret(
+            f"{name}-http-secret",
+            metadata={"namespace": args.namespace, "labels": labels},
+            string_data={"secret": seed.private_key_pem.apply(lambda pem: sha256(pem.encode()).hexdigest())},
+            opts=child,
+        )
         # "/" answers 200 whether or not clients must log in; plain HTTP probes would restart the pod for ever.
         answers: k8s.core.v1.HTTPGetActionArgsDict = {"path": "/", "port": PORT, "scheme": "HTTPS"}
         container: k8s.core.v1.ContainerArgsDict = {
@@ -106,6 +119,11 @@ class Registry(pulumi.ComponentResource):
             "env": [
                 {"name": "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "value": _DATA},
                 {"name": "REGISTRY_HTTP_ADDR", "value": f":{PORT}"},
+                {
+                    "name": "REGISTRY_HTTP_SECRET",
+                    "value_from": {"secret_key_ref": {"name": http_secret.metadata.name, "key": "secret"}},
+                },
+                {"name": "REGISTRY_HTTP_DRAINTIMEOUT", "value": f"{_DRAIN_SECONDS}s"},
                 {"name": "REGISTRY_HTTP_TLS_CERTIFICATE", "value": f"{_SECRETS}/tls.crt"},
                 {"name": "REGISTRY_HTTP_TLS_KEY", "value": f"{_SECRETS}/tls.key"},
                 # Without a collector every request would log a failed export.
@@ -130,6 +148,7 @@ class Registry(pulumi.ComponentResource):
             "service_account_name": account.metadata.name,
             "automount_service_account_token": False,
             "enable_service_links": False,
+            "termination_grace_period_seconds": _DRAIN_SECONDS + 15,
             "node_selector": args.node_selector,
             "security_context": {
                 "run_as_non_root": True,
@@ -152,6 +171,24 @@ class Registry(pulumi.ComponentResource):
                 "strategy": {"type": args.strategy},
                 "selector": {"match_labels": labels},
                 "template": {"metadata": {"labels": labels}, "spec": pod},
+            },
+            opts=child,
+        )
+        k8s.policy.v1.PodDisruptionBudget(
+            f"{name}-disruptions",
+            metadata={"namespace": args.namespace, "name": args.service, "labels": labels},
+            # One pod may go, so that a node with the only one can be drained.
+            spec={"max_unavailable": 1, "selector": {"match_labels": labels}},
+            opts=child,
+        )
+        k8s.networking.v1.NetworkPolicy(
+            f"{name}-network",
+            metadata={"namespace": args.namespace, "name": args.service, "labels": labels},
+            spec={
+                "pod_selector": {"match_labels": labels},
+                "policy_types": ["Ingress", "Egress"],
+                # From anywhere: kubelets pull from the network of their nodes.
+                "ingress": [{"ports": [{"port": PORT, "protocol": "TCP"}]}],
             },
             opts=child,
         )

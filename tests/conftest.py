@@ -23,7 +23,9 @@ class Cluster:
     ca: x509.Certificate
 
 
-def make_ca(common_name: str, *, ca: bool = True) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def make_ca(
+    common_name: str, *, ca: bool = True, ends_in: timedelta = timedelta(days=3650)
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)
@@ -33,8 +35,8 @@ def make_ca(common_name: str, *, ca: bool = True) -> tuple[x509.Certificate, ec.
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=3650))
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + ends_in)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -43,7 +45,12 @@ def make_ca(common_name: str, *, ca: bool = True) -> tuple[x509.Certificate, ec.
 
 def write_pair(folder: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
     (folder / "ca.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
-    (folder / "ca.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    write_key(folder / "ca.key", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def write_key(file: Path, content: bytes) -> None:
+    file.touch(mode=0o600)
+    file.write_bytes(content)
 
 
 @pytest.fixture
@@ -53,8 +60,8 @@ def cluster(tmp_path: Path) -> Cluster:
     write_pair(tmp_path, ca, key)
     host_key = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
     (tmp_path / "known_hosts").write_text(f"192.0.2.1 {host_key}\n")
-    (tmp_path / "id").write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_private_key())
-    (tmp_path / "kubeconfig").write_text("{}")
+    write_key(tmp_path / "id", asyncssh.generate_private_key("ssh-ed25519").export_private_key())
+    (tmp_path / "kubeconfig").write_text("contexts: [{name: lab}]")
     config = {
         "kubeconfig": f"{tmp_path}/kubeconfig",
         "image": "registry.example.com/registry:3.1.2",

@@ -112,13 +112,37 @@ def test_the_pod_serves_that_certificate_and_is_probed_over_https(program: Recor
     pod = program.inputs("registry-deployment")["spec"]["template"]["spec"]
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in container(program)["volumeMounts"]}
-    environment = {variable["name"]: variable["value"] for variable in container(program)["env"]}
+    environment = {variable["name"]: variable.get("value") for variable in container(program)["env"]}
     assert mounts["/registry-secrets"]["secret"]["secretName"] == "registry-certificate-secret-1a2b3c4d"
     assert environment["REGISTRY_HTTP_TLS_CERTIFICATE"] == "/registry-secrets/tls.crt"
     assert environment["REGISTRY_HTTP_TLS_KEY"] == "/registry-secrets/tls.key"
     assert environment["REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"] in mounts
     for probe in ("readinessProbe", "livenessProbe"):
         assert container(program)[probe]["httpGet"]["scheme"] == "HTTPS"
+
+
+def test_the_http_secret_comes_from_a_secret_and_is_never_seen(program: RecordingMonitor) -> None:
+    (variable,) = [each for each in container(program)["env"] if each["name"] == "REGISTRY_HTTP_SECRET"]
+    reference = variable["valueFrom"]["secretKeyRef"]
+    assert reference["name"] == "registry-http-secret-1a2b3c4d"
+    assert len(program.inputs("registry-http-secret")["stringData"][reference["key"]]) == 64
+    assert is_secret(decode_properties(program.requests["registry-http-secret"].object)["stringData"])
+
+
+def test_the_pod_has_time_to_finish_its_requests_when_it_is_stopped(program: RecordingMonitor) -> None:
+    (drain,) = [each["value"] for each in container(program)["env"] if each["name"] == "REGISTRY_HTTP_DRAINTIMEOUT"]
+    pod = program.inputs("registry-deployment")["spec"]["template"]["spec"]
+    assert int(drain.removesuffix("s")) < pod["terminationGracePeriodSeconds"]
+
+
+def test_disruptions_and_network_are_limited_to_this_pod(program: RecordingMonitor) -> None:
+    labels = program.inputs("registry-deployment")["spec"]["template"]["metadata"]["labels"]
+    assert program.inputs("registry-disruptions")["spec"]["selector"] == {"matchLabels": labels}
+    network = program.inputs("registry-network")["spec"]
+    assert network["podSelector"] == {"matchLabels": labels}
+    assert network["ingress"] == [{"ports": [{"port": 5000, "protocol": "TCP"}]}]
+    assert "Egress" in network["policyTypes"]
+    assert "egress" not in network
 
 
 def test_the_images_are_on_a_claim_bound_to_a_volume_of_one_node(program: RecordingMonitor) -> None:

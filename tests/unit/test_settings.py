@@ -1,6 +1,8 @@
 import json
+import subprocess
 from collections.abc import Callable
 from copy import deepcopy
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,11 @@ def test_good_settings_load(load: Load, cluster: Cluster) -> None:
     assert loaded.ssh.host_key(loaded.nodes[0]).startswith("ssh-ed25519 AAAA")
 
 
+def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
+    template = {"image": "openshift3/ose-${component}:${version}", "version": "v3.11.0"}
+    assert load(cluster.config | template).image == "openshift3/ose-docker-registry:v3.11.0"
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -57,6 +64,17 @@ def test_good_settings_load(load: Load, cluster: Cluster) -> None:
         ("image", None, "registry:image is missing: set it"),
         ("image", "registry.example.com/registry", "registry:image 'registry.example.com/registry' must name a fixed"),
         ("image", "registry.example.com/registry:latest", "must name a fixed version"),
+        (
+            "image",
+            "openshift3/ose-${component}:${version}",
+            "has ${version}, which stands for nothing: set registry:ve",
+        ),
+        (
+            "image",
+            "registry.example.com/${name}:1",
+            "has ${name}, which stands for nothing: only component and version",
+        ),
+        ("image", "registry.example.com/$registry:1 ", "has ${registry}, which stands for nothing"),
         ("route.host", "Registry.example.com", "registry:route.host 'Registry.example.com' must be a host name"),
         ("route.host", "https://registry.example.com", "must be a host name"),
         ("route.host", "*.example.com", "must be a host name"),
@@ -65,6 +83,11 @@ def test_good_settings_load(load: Load, cluster: Cluster) -> None:
         ("route.host", "a" * 64 + ".example.com", "must be a host name"),
         ("route.host", ".".join(["a" * 60] * 5), "must be a host name"),
         ("namespace", "Docker_Registry", "registry:namespace 'Docker_Registry' must be lower-case letters"),
+        ("namespace", "default", "registry:namespace 'default' belongs to the cluster"),
+        ("namespace", "kube-system", "belongs to the cluster"),
+        ("context", "prod", "context 'prod' is not in"),
+        ("nodes.0.host", "node{1..2}", "has a brace range, and those are not expanded: list every node"),
+        ("nodes.0.host", "", "registry:nodes[0].host '' must be a host name"),
         ("nodes.0.host", "a;rm -rf /", "registry:nodes[0].host 'a;rm -rf /' must be a host name"),
         ("nodes.0.name", "node{1..2}", "registry:nodes[0].name 'node{1..2}' must be a host name"),
         ("nodes.0.port", 70000, "registry:nodes[0].port '70000'"),
@@ -72,8 +95,10 @@ def test_good_settings_load(load: Load, cluster: Cluster) -> None:
         ("nodes", [], "registry:nodes '[]'"),
         ("storage.kind", "emptyDir", "registry:storage.kind 'emptyDir'"),
         ("storage.path", "registry", "registry:storage.path 'registry' must be an absolute path"),
-        ("storage.path", "/", "must be an absolute path"),
-        ("storage.path", "/etc/registry", "must be an absolute path"),
+        ("storage.path", "/", "registry:storage.path '/' is the system's"),
+        ("storage.path", "/etc/registry", "is the system's"),
+        ("storage.path", "/var/lib", "is the system's"),
+        ("storage.path", "/var/lib/kubelet/registry", "is the system's"),
         ("storage.path", "/data/../etc", "must be an absolute path"),
         ("storage.size", "0", "registry:storage.size '0' must be a Kubernetes quantity"),
         ("storage.size", "10GB", "must be a Kubernetes quantity"),
@@ -81,6 +106,8 @@ def test_good_settings_load(load: Load, cluster: Cluster) -> None:
         ("ca.certFile", "/nowhere/ca.crt", "registry:ca.certFile '/nowhere/ca.crt' cannot be read (No such file"),
         ("kubeconfig", "/nowhere/config", "registry:kubeconfig '/nowhere/config' cannot be read"),
         ("ssh.knownHostsFile", "/nowhere/known_hosts", "registry:ssh.knownHostsFile '/nowhere/known_hosts' cannot"),
+        ("certificate", {"validityHours": 90000}, "is more than the"),
+        ("route.host", "node1", "route.host 'node1' is a node"),
         ("certificate", {"validityHours": 100, "earlyRenewalHours": 100}, "every run would renew the certificate"),
         ("certificate", {"validityHours": "soon"}, "registry:certificate.validityHours 'soon'"),
     ],
@@ -104,7 +131,7 @@ def test_all_faults_are_told_at_once(load: Load, cluster: Cluster) -> None:
 
 def test_a_ca_that_is_none_is_refused(load: Load, cluster: Cluster) -> None:
     write_pair(cluster.folder, *make_ca("leaf", ca=False))
-    with pytest.raises(pulumi.RunError, match=r"registry:ca: certFile .* may not sign"):
+    with pytest.raises(pulumi.RunError, match=r"registry:ca.certFile .* may not sign certificates"):
         load(cluster.config)
 
 
@@ -117,9 +144,57 @@ def test_the_key_of_another_ca_is_refused_and_not_printed(load: Load, cluster: C
     assert "PRIVATE" not in str(caught.value)
 
 
+def test_two_entries_for_one_ssh_server_are_refused(load: Load, cluster: Cluster) -> None:
+    nodes = [{"name": name, "host": "192.0.2.1"} for name in ("node1", "node2")]
+    with pytest.raises(pulumi.RunError, match=r"nodes has 192\.0\.2\.1:22 more than once"):
+        load(changed(cluster.config, "nodes", nodes))
+
+
+def test_more_nodes_than_one_stack_can_serve_are_refused(load: Load, cluster: Cluster) -> None:
+    nodes = [{"name": f"node{number}", "host": f"192.0.2.{number}"} for number in range(1, 66)]
+    with pytest.raises(pulumi.RunError, match="nodes has 65 entries"):
+        load(changed(cluster.config, "nodes", nodes))
+
+
+@pytest.mark.parametrize("setting", ["ca.keyFile", "ssh.privateKeyFile"])
+def test_a_key_that_others_can_read_is_refused(load: Load, cluster: Cluster, setting: str) -> None:
+    section, name = setting.split(".")
+    file = Path(cluster.config[section][name])
+    file.chmod(0o640)
+    with pytest.raises(pulumi.RunError, match=rf"registry:{setting} .* \(mode 0640\): run `chmod 0600 {file}`"):
+        load(cluster.config)
+
+
+def test_a_ca_file_with_a_key_in_it_is_refused(load: Load, cluster: Cluster) -> None:
+    with (cluster.folder / "ca.crt").open("a") as file:
+        file.write((cluster.folder / "ca.key").read_text())
+    with pytest.raises(pulumi.RunError, match=r"registry:ca\.certFile .* holds a private key"):
+        load(cluster.config)
+
+
+def test_an_expired_ca_is_refused(load: Load, cluster: Cluster) -> None:
+    write_pair(cluster.folder, *make_ca("cluster-ca", ends_in=timedelta(minutes=-1)))
+    with pytest.raises(pulumi.RunError, match="not today: renew the cluster CA"):
+        load(cluster.config)
+
+
+def test_a_login_key_with_a_passphrase_is_refused(load: Load, cluster: Cluster) -> None:
+    file = Path(cluster.config["ssh"]["privateKeyFile"])
+    file.unlink()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", file], check=True)
+    with pytest.raises(pulumi.RunError, match=r"registry:ssh\.privateKeyFile .* cannot be used \(Passphrase must"):
+        load(cluster.config)
+
+
+def test_a_file_that_is_no_kubeconfig_is_refused(load: Load, cluster: Cluster) -> None:
+    (cluster.folder / "kubeconfig").write_text("no: contexts")
+    with pytest.raises(pulumi.RunError, match="has no contexts: give a kubeconfig file"):
+        load(cluster.config)
+
+
 def test_something_that_is_no_certificate_is_refused(load: Load, cluster: Cluster) -> None:
     (cluster.folder / "ca.crt").write_text("no PEM")
-    with pytest.raises(pulumi.RunError, match="is no PEM certificate"):
+    with pytest.raises(pulumi.RunError, match="is no PEM certificate: give"):
         load(cluster.config)
 
 

@@ -1,0 +1,185 @@
+"""What single settings must be: plain functions that return the value or raise ValueError with reason and mend."""
+
+import re
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path, PurePosixPath
+from stat import S_IMODE, S_IRWXG, S_IRWXO
+
+import asyncssh
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DNS_NAME_MAX = 253
+_RSA_BITS_MIN = 2048
+_SHARED_FOLDERS = frozenset(map(PurePosixPath, ("/", "/var", "/var/lib")))
+_TAKEN_FOLDERS = frozenset(
+    map(
+        PurePosixPath,
+        (
+            *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr"),  # noqa: S108 (a name)
+            *("/var/lib/containerd", "/var/lib/containers", "/var/lib/docker", "/var/lib/etcd", "/var/lib/kubelet"),
+        ),
+    )
+)
+
+
+def dns_label(value: str) -> str:
+    """A DNS-1123 label, as names of namespaces are."""
+    if not _LABEL.fullmatch(value):
+        raise ValueError("must be lower-case letters, digits and '-', at most 63 characters, such as 'docker-registry'")
+    return value
+
+
+def own_namespace(value: str) -> str:
+    """A namespace that can be the registry's alone."""
+    if value == "default" or value.startswith(("kube-", "openshift-")):
+        raise ValueError("belongs to the cluster: choose a namespace of the registry's own, such as 'docker-registry'")
+    return dns_label(value)
+
+
+def dns_name(value: str) -> str:
+    """A host name."""
+    labels = value.split(".")
+    if len(value) > _DNS_NAME_MAX or not all(map(_LABEL.fullmatch, labels)) or labels[-1].isdigit():
+        raise ValueError(
+            "must be a host name in lower case without scheme, port or wildcard, such as 'registry.apps.example.com'"
+        )
+    return value
+
+
+def address(value: str) -> str:
+    """A host name or an IP address."""
+    if re.search(r"\{.*\}", value):
+        raise ValueError("has a brace range, and those are not expanded: list every node")
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        return dns_name(value)
+
+
+def image(value: str) -> str:
+    """An image reference that names a fixed version."""
+    reference, _, digest = value.partition("@")
+    name, _, tag = reference.rpartition("/")[2].partition(":")
+    if not name or re.search(r"\s", value) or not (tag or digest) or (tag == "latest" and not digest):
+        raise ValueError("must name a fixed version by tag or digest, such as 'registry.example.com/registry:3.1.2'")
+    return value
+
+
+def quantity(value: str) -> str:
+    """A Kubernetes quantity above zero."""
+    if not re.fullmatch(r"[1-9][0-9]*(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?", value):
+        raise ValueError("must be a Kubernetes quantity above zero, such as '10Gi'")
+    return value
+
+
+def storage_path(value: str) -> str:
+    """A folder on a node that neither the system nor the node's own programs use."""
+    path = PurePosixPath(value)
+    if not path.is_absolute() or ".." in path.parts or re.search(r"[\x00-\x1f]", value):
+        raise ValueError("must be an absolute path without '..', such as '/registry'")
+    if path in _SHARED_FOLDERS or not _TAKEN_FOLDERS.isdisjoint({path, *path.parents}):
+        raise ValueError("is the system's: choose a folder of the registry's own, such as '/registry'")
+    return value
+
+
+def readable_file(value: Path) -> Path:
+    """A file that can be read."""
+    try:
+        value.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror}): give the path of the file") from error
+    return value
+
+
+def contexts(kubeconfig: Path) -> list[str]:
+    """Returns the names of a kubeconfig's contexts."""
+    try:
+        loaded = yaml.safe_load(kubeconfig.read_text())
+        return [entry["name"] for entry in loaded["contexts"]]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ValueError(f"kubeconfig '{kubeconfig}' has no contexts: give a kubeconfig file") from error
+
+
+def key_file(value: Path) -> Path:
+    """A readable file that only its owner can read."""
+    mode = S_IMODE(readable_file(value).stat().st_mode)
+    if mode & (S_IRWXG | S_IRWXO):
+        raise ValueError(f"holds a private key that others can read (mode {mode:04o}): run `chmod 0600 {value}`")
+    return value
+
+
+def ca_certificate(value: Path) -> Path:
+    """A readable file with a CA's certificate that is valid now, and nothing secret."""
+    pem = readable_file(value).read_bytes()
+    if b"PRIVATE KEY" in pem:
+        raise ValueError("holds a private key, and is copied to every node: leave only the certificate in it")
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise ValueError("is no PEM certificate: give the cluster CA's") from error
+    if not _may_sign(certificate):
+        raise ValueError("may not sign certificates (no CA:TRUE with keyCertSign): give the cluster CA's certificate")
+    digest = certificate.signature_hash_algorithm
+    if digest and digest.name == "sha1":
+        raise ValueError("is signed with SHA-1, which clients refuse: renew the cluster CA")
+    if not certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc:
+        raise ValueError(
+            f"is valid from {certificate.not_valid_before_utc:%F} to {certificate.not_valid_after_utc:%F}, not today: "
+            "renew the cluster CA"
+        )
+    return value
+
+
+def ca_key(value: Path) -> Path:
+    """A key file with an unencrypted PEM private key that is strong enough for a CA."""
+    key = _private_key(key_file(value))
+    if isinstance(key, RSAPrivateKey) and key.key_size < _RSA_BITS_MIN:
+        raise ValueError(f"is an RSA key of {key.key_size} bits, which clients refuse: renew the cluster CA")
+    return value
+
+
+def is_pair(certificate: Path, key: Path) -> bool:
+    """Says whether a certificate is for a private key; both files are known to be good."""
+    spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    public = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+    return public.public_bytes(*spki) == _private_key(key).public_key().public_bytes(*spki)
+
+
+def hours_left(certificate: Path) -> int:
+    """Returns the whole hours until a certificate ends."""
+    end = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    return int((end - datetime.now(UTC)).total_seconds() // 3600)
+
+
+def login_key(value: Path) -> Path:
+    """A key file with an SSH private key that needs no passphrase."""
+    try:
+        asyncssh.read_private_key(key_file(value))
+    except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
+        raise ValueError(
+            f"cannot be used ({error}): give a private key without passphrase, or leave it out and use the SSH agent"
+        ) from error
+    return value
+
+
+def _may_sign(certificate: x509.Certificate) -> bool:
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound as error:
+        # A CA may leave its key usage open, but not that it is a CA.
+        return error.oid == x509.KeyUsage.oid and constraints.ca
+    return constraints.ca and usage.key_cert_sign
+
+
+def _private_key(file: Path) -> PrivateKeyTypes:
+    try:
+        return load_pem_private_key(file.read_bytes(), password=None)
+    except (ValueError, TypeError) as error:
+        raise ValueError("is no unencrypted PEM private key: give the cluster CA's") from error
