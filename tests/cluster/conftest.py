@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sandbox import layout, node
 from sandbox.topology import NODES
@@ -41,7 +42,12 @@ def kubectl(*arguments: str, stdin: str | None = None) -> str:
 class Stack:
     printed: str
     """What `make up` printed."""
-    outputs: dict[str, Any]
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs as they are now."""
+        outputs: dict[str, Any] = json.loads(pulumi("stack", "output", "--stack", "dev", "--json").stdout)
+        return outputs
 
     @property
     def cluster_ip(self) -> str:
@@ -57,11 +63,27 @@ def stack() -> Iterator[Stack]:
     """The dev stack after `make up`; the sandbox is stopped afterwards unless it ran before."""
     ran_before = all(node.pid(each) for each in NODES)
     try:
-        printed = run("make", "up").stdout
-        yield Stack(printed, json.loads(pulumi("stack", "output", "--stack", "dev", "--json").stdout))
+        yield Stack(run("make", "up").stdout)
     finally:
         if not ran_before:
             run("make", "down")
+
+
+@pytest.fixture
+def settings_with(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a copy of the dev stack's settings with one of them changed."""
+
+    def settings_with(value: object, *path: str | int) -> Path:
+        settings = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
+        section = settings["config"]
+        for key in path[:-1]:
+            section = section[key]
+        section[path[-1]] = value
+        file = tmp_path / "Pulumi.dev.yaml"
+        file.write_text(yaml.safe_dump(settings))
+        return file
+
+    return settings_with
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,14 @@
 """What the how-to promises, on a real cluster, with clients that nobody here wrote."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from sandbox import layout
 from sandbox.topology import CONTROL_PLANE
 from tests.cluster.conftest import Stack, digest, kubectl, pulumi, run, sandbox
-from tests.conftest import ROOT
 
 CA = layout.PKI / "ca.crt"
 NAMESPACE = "docker-registry"
@@ -113,18 +112,12 @@ def test_the_image_survives_the_registry_pod(stack: Stack, pushed: str) -> None:
 )
 def test_a_broken_setting_gives_one_message_and_touches_nothing(
     stack: Stack,  # noqa: ARG001
-    tmp_path: Path,
+    settings_with: Callable[..., Path],
     path: list[str],
     value: object,
     message: str,
 ) -> None:
-    settings = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
-    section = settings["config"]
-    for key in path[:-1]:
-        section = section[key]
-    section[path[-1]] = value
-    file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text(yaml.safe_dump(settings))
+    file = settings_with(value, *path)
     before = pulumi("stack", "export", "--stack", "dev", "--show-secrets").stdout
 
     done = pulumi("up", "--stack", "dev", "--yes", "--skip-preview", "--config-file", file, check=False)
