@@ -7,6 +7,7 @@ import socket
 import ssl
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache, partial
@@ -22,7 +23,7 @@ from sandbox.errors import SandboxError
 from sandbox.process import run
 from sandbox.programs import programs
 from sandbox.report import Report
-from sandbox.routes import HTTPS_PORT
+from sandbox.routes import HTTPS_PORT, hosts_file
 from sandbox.topology import CONTROL_PLANE, NODES, Node
 from sandbox.wait import until
 
@@ -48,7 +49,6 @@ def up(report: Report) -> None:
             stage.detail = f"started {', '.join(started)}" if started else "running"
         with report.stage("API server") as stage:
             until(_api_is_ready, "the API server's /readyz", 60, _LOGS)
-            _import_images()
             _define_routes()
             for each in NODES:
                 _start_programs_that_need_the_api(each)
@@ -68,8 +68,8 @@ def up(report: Report) -> None:
 def down() -> None:
     """Stops the cluster and leaves nothing of it on the machine but `.sandbox`."""
     with _only_one():
-        for each in NODES:
-            node.stop(each)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(node.stop, NODES))
         network.remove()
 
 
@@ -108,31 +108,40 @@ def _make_programs(report: Report) -> None:
 
 
 def _start_nodes() -> list[str]:
-    """Starts the nodes that do not run; returns their names."""
+    """Starts the nodes that do not run, and gives all of them the images, side by side; returns who was started."""
     authority = pki.authority(layout.PKI)
     pki.write_kubeconfig(layout.KUBECONFIG, authority, node.API_SERVER, "admin", "system:masters")
     login_key = pki.ssh_key(layout.SSH / "id_ed25519")
     network.create()
-    started = [each for each in NODES if node.pid(each) is None]
-    for each in started:
-        # What a killed run left.
-        node.stop(each)
-        node.prepare(each, authority, login_key)
-        node.start(each)
+    layout.NODES.mkdir(mode=0o700, exist_ok=True)
+    if not layout.HOSTS.exists():
+        layout.HOSTS.write_text(hosts_file([]))
+
+    def start(each: Node) -> bool:
+        runs = node.pid(each) is not None
+        if not runs:
+            # What a killed run left.
+            node.stop(each)
+            node.prepare(each, authority, login_key)
+            node.start(each)
+        _import_images(each)
+        return not runs
+
+    with ThreadPoolExecutor() as pool:
+        started = list(pool.map(start, NODES))
     (layout.SSH / "known_hosts").write_text("".join(map(node.known_hosts, NODES)))
-    return [each.name for each in started]
+    return [each.name for each, was_started in zip(NODES, started, strict=True) if was_started]
 
 
-def _import_images() -> None:
-    """Gives each node the image archives that are newer than its last import."""
-    for each in NODES:
-        record = each.home / "imported"
-        last = record.stat().st_mtime if record.exists() else 0
-        for archive in sorted(layout.IMAGES.glob("*.tar")):
-            if archive.stat().st_mtime > last:
-                path = f"/opt/sandbox/images/{archive.name}"
-                run(*node.entering(each, "ctr", "--namespace=k8s.io", "images", "import", path))
-        record.touch()
+def _import_images(each: Node) -> None:
+    """Gives a node the image archives that are newer than its last import."""
+    record = each.home / "imported"
+    last = record.stat().st_mtime if record.exists() else 0
+    for archive in sorted(layout.IMAGES.glob("*.tar")):
+        if archive.stat().st_mtime > last:
+            path = f"/opt/sandbox/images/{archive.name}"
+            run(*node.entering(each, "ctr", "--namespace=k8s.io", "images", "import", path))
+    record.touch()
 
 
 def _start_programs_that_need_the_api(each: Node) -> None:

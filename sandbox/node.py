@@ -16,7 +16,7 @@ from sandbox import layout, network, pki
 from sandbox.errors import SandboxError
 from sandbox.process import failure
 from sandbox.programs import PATH, SUPERVISOR_SOCKET, supervisor_configuration
-from sandbox.routes import haproxy_configuration, hosts_file
+from sandbox.routes import haproxy_configuration
 from sandbox.topology import API_PORT, API_SERVICE, CONTROL_PLANE, PODS, Node
 from sandbox.wait import until
 
@@ -56,7 +56,6 @@ def prepare(node: Node, authority: pki.Authority, login_key: str) -> None:
     """
     etc = node.root / "etc"
     node.logs.mkdir(parents=True, exist_ok=True)
-    layout.NODES.mkdir(mode=0o700, exist_ok=True)
     shutil.copytree(layout.DEBIAN / "etc", etc, symlinks=True, dirs_exist_ok=True)
     # The names of libraries outside the standard folders.
     shutil.copyfile("/etc/ld.so.cache", etc / "ld.so.cache")
@@ -196,6 +195,7 @@ def _machine_files(node: Node) -> dict[Path, str]:
         "logs": node.logs,
         "debian": layout.DEBIAN,
         "bin": layout.BIN,
+        "hosts": layout.HOSTS,
         "images": layout.IMAGES,
         "sources": layout.SOURCES,
         "venv": Path(sys.prefix).resolve(),
@@ -233,7 +233,8 @@ def _etc_files(node: Node, login_key: str) -> dict[Path, str]:
         "containerd/config.toml": _config("containerd.toml", values),
         "group": _GROUPS,
         "haproxy/haproxy.cfg": haproxy_configuration([]),
-        "hosts": hosts_file([]),
+        # The place of the mount.
+        "hosts": "",
         "kubernetes/kube-proxy.yaml": _config("kube-proxy.yaml", values),
         "kubernetes/kubelet.yaml": _config("kubelet.yaml", values),
         "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",

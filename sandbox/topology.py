@@ -68,6 +68,7 @@ NODES = (
         control_plane=True,
         labels={"region": "infra"},
     ),
+    Node("node2", IPv4Address("10.213.0.12"), IPv4Network("10.214.2.0/24")),
 )
 CONTROL_PLANE = next(node for node in NODES if node.control_plane)
 
