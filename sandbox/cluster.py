@@ -29,6 +29,7 @@ from sandbox.wait import until
 
 _LOGS = "see `python -m sandbox status` and `python -m sandbox logs <program>`"
 _SSH_PORT = 22
+_DNS_PORT = 53
 _ROUTE_MODULE = "github.com/openshift/api"
 _ROUTE_FILE = "route/v1/zz_generated.crd-manifests/routes.crd.yaml"
 
@@ -49,16 +50,17 @@ def up(report: Report) -> None:
             stage.detail = f"started {', '.join(started)}" if started else "running"
         with report.stage("API server") as stage:
             until(_api_is_ready, "the API server's /readyz", 60, _LOGS)
-            _define_routes()
+            _define_objects()
             for each in NODES:
                 _start_programs_that_need_the_api(each)
-            stage.detail = f"{node.API_SERVER}, Routes defined"
+            stage.detail = f"{node.API_SERVER}, Routes and cluster DNS defined"
         with report.stage("cluster") as stage:
             for each in NODES:
                 until(partial(is_ready, each), f"node {each.name} Ready", 90, _LOGS)
                 until(partial(_answers, each.address, _SSH_PORT), f"sshd on {each.address}", 10, _LOGS)
             until(_has_service_account, "service account default", 30, _LOGS)
-            until(partial(_answers, CONTROL_PLANE.address, HTTPS_PORT), "the router", 30, _LOGS)
+            for what, port in (("the router", HTTPS_PORT), ("CoreDNS", _DNS_PORT)):
+                until(partial(_answers, CONTROL_PLANE.address, port), what, 30, _LOGS)
             stage.detail = f"{', '.join(each.name for each in NODES)} Ready, kubeconfig {layout.KUBECONFIG}"
         if started:
             with report.stage("pods") as stage:
@@ -157,11 +159,20 @@ def _core() -> client.CoreV1Api:
     return client.CoreV1Api(config.new_client_from_config(str(layout.KUBECONFIG)))  # type: ignore[no-untyped-call]
 
 
-def _define_routes() -> None:
-    """Installs OpenShift's definition of Routes, from the pinned module."""
+def _define_objects() -> None:
+    """Installs OpenShift's definition of Routes, from the pinned module, and the Service of the name server."""
     module = run("go", "mod", "download", "-json", _ROUTE_MODULE, cwd=gobuild.MODULES / "openshift")
     definition = Path(json.loads(module)["Dir"]) / _ROUTE_FILE
-    run(layout.BIN / "kubectl", f"--kubeconfig={layout.KUBECONFIG}", "apply", "--server-side", "-f", definition)
+    run(
+        layout.BIN / "kubectl",
+        f"--kubeconfig={layout.KUBECONFIG}",
+        "apply",
+        "--server-side",
+        "-f",
+        definition,
+        "-f",
+        node.DNS_OBJECTS,
+    )
 
 
 def _api_is_ready() -> bool:

@@ -64,6 +64,7 @@ KUBERNETES = Program(
         for value in _KUBERNETES_VERSION
     ),
     links=(
+        "coredns",
         "etcd",
         "kube-apiserver",
         "kube-controller-manager",

@@ -17,9 +17,10 @@ from sandbox.errors import SandboxError
 from sandbox.process import failure
 from sandbox.programs import PATH, SUPERVISOR_SOCKET, supervisor_configuration
 from sandbox.routes import haproxy_configuration
-from sandbox.topology import API_PORT, API_SERVICE, CONTROL_PLANE, PODS, Node
+from sandbox.topology import API_PORT, API_SERVICE, CONTROL_PLANE, DNS_SERVICE, PODS, Node
 from sandbox.wait import until
 
+DNS_OBJECTS = CONTROL_PLANE.home / "dns.yaml"
 API_SERVER = f"https://{CONTROL_PLANE.address}:{API_PORT}"
 GO = "go\n"
 
@@ -188,7 +189,7 @@ def _socket(first_process: int) -> Path:
 
 
 def _machine_files(node: Node) -> dict[Path, str]:
-    """Files that the node's start reads on the machine."""
+    """Files about the node that are read on the machine."""
     controllers = [line.split(":")[1] for line in Path("/proc/self/cgroup").read_text().splitlines()]
     values = {
         "home": node.home,
@@ -202,11 +203,14 @@ def _machine_files(node: Node) -> dict[Path, str]:
         "python": _python_mount(Path(sys.base_prefix)),
         "cgroups": "\n".join(_cgroup_mount(names) for names in controllers if names),
     }
-    return {
+    files = {
         node.home / "fstab": _config("fstab", values),
         node.home / "sysctl" / "1": "1\n",
         node.home / "sysctl" / "10": "10\n",
     }
+    if node.control_plane:
+        files[DNS_OBJECTS] = _config("dns.yaml", {"address": node.address, "dns": DNS_SERVICE})
+    return files
 
 
 def _cgroup_mount(controllers: str) -> str:
@@ -225,12 +229,14 @@ def _etc_files(node: Node, login_key: str) -> dict[Path, str]:
         "name": node.name,
         "address": node.address,
         "cgroup": node.cgroup,
+        "dns": DNS_SERVICE,
         "pods": node.pods,
         "all_pods": PODS,
     }
     files = {
         "cni/net.d/10-sandbox.conflist": _config("cni.conflist", values),
         "containerd/config.toml": _config("containerd.toml", values),
+        "coredns/Corefile": _config("Corefile", values),
         "group": _GROUPS,
         "haproxy/haproxy.cfg": haproxy_configuration([]),
         # The place of the mount.
@@ -274,6 +280,7 @@ def _write_credentials(node: Node, authority: pki.Authority) -> None:
         users |= {
             "kube-controller-manager": ("system:kube-controller-manager", ""),
             "kube-scheduler": ("system:kube-scheduler", ""),
+            "coredns": ("sandbox:coredns", ""),
             "router": ("sandbox:router", "system:masters"),
         }
     for name, (user, group) in users.items():

@@ -14,6 +14,7 @@ PODS = IPv4Network("10.214.0.0/16")
 SERVICES = IPv4Network("172.30.0.0/16")
 API_SERVICE = SERVICES[1]
 API_PORT = 6443
+DNS_SERVICE = SERVICES[10]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Node:
         name: Its name in the cluster.
         address: Its address on the bridge.
         pods: The addresses of its pods.
-        control_plane: Whether it runs etcd, the API server, the controllers and the router.
+        control_plane: Whether it runs etcd, the API server, the controllers, the name server and the router.
         labels: Labels it registers with.
     """
 
