@@ -1,20 +1,23 @@
 # The newcomer's door: a real cluster on this machine, and the dev stack on it.
-.PHONY: up preview down reset test check
+.PHONY: up sandbox preview down sandbox-down reset test check
 .DEFAULT_GOAL := up
 
 python := .sandbox/venv/bin/python
 sandbox := $(python) -m sandbox
 pulumi := $(sandbox) pulumi --
 
-up: .sandbox/venv/ready ## start the sandbox and bring the dev stack up on it
-	@$(sandbox) up
+up: .sandbox/venv/ready ## bring the dev stack up, on the sandbox unless its settings name another cluster
+	@$(sandbox) up --stack dev
 	@$(pulumi) stack select --create dev
-	@$(pulumi) up --stack dev --yes --skip-preview
+	@$(pulumi) up --stack dev --yes --skip-preview --continue-on-error
+
+sandbox: .sandbox/venv/ready ## start the sandbox alone
+	@$(sandbox) up
 
 preview: .sandbox/venv/ready ## show what `make up` would change
 	@$(pulumi) preview --stack dev --diff
 
-down: .sandbox/venv/ready ## stop the sandbox; images and state stay
+down sandbox-down: .sandbox/venv/ready ## stop the sandbox; images and state stay
 	@$(sandbox) down
 
 reset: .sandbox/venv/ready ## stop the sandbox and forget its images and state

@@ -1,1 +1,1 @@
-"""A real single-machine Kubernetes, and the Pulumi toolchain, for machines that have none."""
+"""A real two-node Kubernetes on one machine, and the Pulumi toolchain, for machines that have none."""

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sandbox import cluster, layout, node, toolchain
+from sandbox import choice, cluster, layout, node, toolchain
 from sandbox.errors import SandboxError
 from sandbox.report import Report
 from sandbox.topology import CONTROL_PLANE, NODES, node_named
@@ -22,9 +22,21 @@ NodeName = Annotated[str, typer.Option("--node", help="The node.")]
 
 
 @app.command()
-def up() -> None:
+def up(
+    stack: Annotated[
+        str | None, typer.Option(help="Start the cluster only if the settings of this stack name it.")
+    ] = None,
+) -> None:
     """Bring the toolchain and the cluster up; what is up already is left alone."""
-    cluster.up(Report())
+    report = Report()
+    if stack:
+        with report.stage("cluster to use") as stage:
+            chosen = choice.choose(stack)
+            stage.detail = chosen.reason
+        if not chosen.sandbox:
+            toolchain.ensure(report)
+            return
+    cluster.up(report)
 
 
 @app.command()

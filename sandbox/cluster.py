@@ -7,6 +7,7 @@ import socket
 import ssl
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache, partial
@@ -22,12 +23,13 @@ from sandbox.errors import SandboxError
 from sandbox.process import run
 from sandbox.programs import programs
 from sandbox.report import Report
-from sandbox.routes import HTTPS_PORT
+from sandbox.routes import HTTPS_PORT, hosts_file
 from sandbox.topology import CONTROL_PLANE, NODES, Node
 from sandbox.wait import until
 
 _LOGS = "see `python -m sandbox status` and `python -m sandbox logs <program>`"
 _SSH_PORT = 22
+_DNS_PORT = 53
 _ROUTE_MODULE = "github.com/openshift/api"
 _ROUTE_FILE = "route/v1/zz_generated.crd-manifests/routes.crd.yaml"
 
@@ -48,17 +50,17 @@ def up(report: Report) -> None:
             stage.detail = f"started {', '.join(started)}" if started else "running"
         with report.stage("API server") as stage:
             until(_api_is_ready, "the API server's /readyz", 60, _LOGS)
-            _import_images()
-            _define_routes()
+            _define_objects()
             for each in NODES:
                 _start_programs_that_need_the_api(each)
-            stage.detail = f"{node.API_SERVER}, Routes defined"
+            stage.detail = f"{node.API_SERVER}, Routes and cluster DNS defined"
         with report.stage("cluster") as stage:
             for each in NODES:
                 until(partial(is_ready, each), f"node {each.name} Ready", 90, _LOGS)
                 until(partial(_answers, each.address, _SSH_PORT), f"sshd on {each.address}", 10, _LOGS)
             until(_has_service_account, "service account default", 30, _LOGS)
-            until(partial(_answers, CONTROL_PLANE.address, HTTPS_PORT), "the router", 30, _LOGS)
+            for what, port in (("the router", HTTPS_PORT), ("CoreDNS", _DNS_PORT)):
+                until(partial(_answers, CONTROL_PLANE.address, port), what, 30, _LOGS)
             stage.detail = f"{', '.join(each.name for each in NODES)} Ready, kubeconfig {layout.KUBECONFIG}"
         if started:
             with report.stage("pods") as stage:
@@ -68,8 +70,8 @@ def up(report: Report) -> None:
 def down() -> None:
     """Stops the cluster and leaves nothing of it on the machine but `.sandbox`."""
     with _only_one():
-        for each in NODES:
-            node.stop(each)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(node.stop, NODES))
         network.remove()
 
 
@@ -108,31 +110,40 @@ def _make_programs(report: Report) -> None:
 
 
 def _start_nodes() -> list[str]:
-    """Starts the nodes that do not run; returns their names."""
+    """Starts the nodes that do not run, and gives all of them the images, side by side; returns who was started."""
     authority = pki.authority(layout.PKI)
     pki.write_kubeconfig(layout.KUBECONFIG, authority, node.API_SERVER, "admin", "system:masters")
     login_key = pki.ssh_key(layout.SSH / "id_ed25519")
     network.create()
-    started = [each for each in NODES if node.pid(each) is None]
-    for each in started:
-        # What a killed run left.
-        node.stop(each)
-        node.prepare(each, authority, login_key)
-        node.start(each)
+    layout.NODES.mkdir(mode=0o700, exist_ok=True)
+    if not layout.HOSTS.exists():
+        layout.HOSTS.write_text(hosts_file([]))
+
+    def start(each: Node) -> bool:
+        runs = node.pid(each) is not None
+        if not runs:
+            # What a killed run left.
+            node.stop(each)
+            node.prepare(each, authority, login_key)
+            node.start(each)
+        _import_images(each)
+        return not runs
+
+    with ThreadPoolExecutor() as pool:
+        started = list(pool.map(start, NODES))
     (layout.SSH / "known_hosts").write_text("".join(map(node.known_hosts, NODES)))
-    return [each.name for each in started]
+    return [each.name for each, was_started in zip(NODES, started, strict=True) if was_started]
 
 
-def _import_images() -> None:
-    """Gives each node the image archives that are newer than its last import."""
-    for each in NODES:
-        record = each.home / "imported"
-        last = record.stat().st_mtime if record.exists() else 0
-        for archive in sorted(layout.IMAGES.glob("*.tar")):
-            if archive.stat().st_mtime > last:
-                path = f"/opt/sandbox/images/{archive.name}"
-                run(*node.entering(each, "ctr", "--namespace=k8s.io", "images", "import", path))
-        record.touch()
+def _import_images(each: Node) -> None:
+    """Gives a node the image archives that are newer than its last import."""
+    record = each.home / "imported"
+    last = record.stat().st_mtime if record.exists() else 0
+    for archive in sorted(layout.IMAGES.glob("*.tar")):
+        if archive.stat().st_mtime > last:
+            path = f"/opt/sandbox/images/{archive.name}"
+            run(*node.entering(each, "ctr", "--namespace=k8s.io", "images", "import", path))
+    record.touch()
 
 
 def _start_programs_that_need_the_api(each: Node) -> None:
@@ -148,11 +159,20 @@ def _core() -> client.CoreV1Api:
     return client.CoreV1Api(config.new_client_from_config(str(layout.KUBECONFIG)))  # type: ignore[no-untyped-call]
 
 
-def _define_routes() -> None:
-    """Installs OpenShift's definition of Routes, from the pinned module."""
+def _define_objects() -> None:
+    """Installs OpenShift's definition of Routes, from the pinned module, and the Service of the name server."""
     module = run("go", "mod", "download", "-json", _ROUTE_MODULE, cwd=gobuild.MODULES / "openshift")
     definition = Path(json.loads(module)["Dir"]) / _ROUTE_FILE
-    run(layout.BIN / "kubectl", f"--kubeconfig={layout.KUBECONFIG}", "apply", "--server-side", "-f", definition)
+    run(
+        layout.BIN / "kubectl",
+        f"--kubeconfig={layout.KUBECONFIG}",
+        "apply",
+        "--server-side",
+        "-f",
+        definition,
+        "-f",
+        node.DNS_OBJECTS,
+    )
 
 
 def _api_is_ready() -> bool:

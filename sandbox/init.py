@@ -8,7 +8,7 @@ from sandbox.errors import SandboxError
 from sandbox.node import GO, supervisor_identifier
 from sandbox.process import run
 from sandbox.programs import PATH
-from sandbox.topology import GATEWAY, Node, node_named
+from sandbox.topology import GATEWAY, NODES, Node, node_named
 
 _OLD_ROOT = "old-root"
 
@@ -51,6 +51,9 @@ def _join_network(node: Node) -> None:
     run("ip", "link", "set", "eth0", "up")
     # Addresses of Services need a route before kube-proxy gives them another destination.
     run("ip", "route", "add", "default", "via", str(GATEWAY.ip))
+    for other in NODES:
+        if other != node:
+            run("ip", "route", "add", str(other.pods), "via", str(other.address))
     for setting in ("ipv4/ip_forward", "bridge/bridge-nf-call-iptables"):
         Path("/proc/sys/net", setting).write_text("1\n")
     run("hostname", node.name)

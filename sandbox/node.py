@@ -16,10 +16,11 @@ from sandbox import layout, network, pki
 from sandbox.errors import SandboxError
 from sandbox.process import failure
 from sandbox.programs import PATH, SUPERVISOR_SOCKET, supervisor_configuration
-from sandbox.routes import haproxy_configuration, hosts_file
-from sandbox.topology import API_PORT, API_SERVICE, CONTROL_PLANE, PODS, Node
+from sandbox.routes import haproxy_configuration
+from sandbox.topology import API_PORT, API_SERVICE, CONTROL_PLANE, DNS_SERVICE, PODS, Node
 from sandbox.wait import until
 
+DNS_OBJECTS = CONTROL_PLANE.home / "dns.yaml"
 API_SERVER = f"https://{CONTROL_PLANE.address}:{API_PORT}"
 GO = "go\n"
 
@@ -56,7 +57,6 @@ def prepare(node: Node, authority: pki.Authority, login_key: str) -> None:
     """
     etc = node.root / "etc"
     node.logs.mkdir(parents=True, exist_ok=True)
-    layout.NODES.mkdir(mode=0o700, exist_ok=True)
     shutil.copytree(layout.DEBIAN / "etc", etc, symlinks=True, dirs_exist_ok=True)
     # The names of libraries outside the standard folders.
     shutil.copyfile("/etc/ld.so.cache", etc / "ld.so.cache")
@@ -189,24 +189,28 @@ def _socket(first_process: int) -> Path:
 
 
 def _machine_files(node: Node) -> dict[Path, str]:
-    """Files that the node's start reads on the machine."""
+    """Files about the node that are read on the machine."""
     controllers = [line.split(":")[1] for line in Path("/proc/self/cgroup").read_text().splitlines()]
     values = {
         "home": node.home,
         "logs": node.logs,
         "debian": layout.DEBIAN,
         "bin": layout.BIN,
+        "hosts": layout.HOSTS,
         "images": layout.IMAGES,
         "sources": layout.SOURCES,
         "venv": Path(sys.prefix).resolve(),
         "python": _python_mount(Path(sys.base_prefix)),
         "cgroups": "\n".join(_cgroup_mount(names) for names in controllers if names),
     }
-    return {
+    files = {
         node.home / "fstab": _config("fstab", values),
         node.home / "sysctl" / "1": "1\n",
         node.home / "sysctl" / "10": "10\n",
     }
+    if node.control_plane:
+        files[DNS_OBJECTS] = _config("dns.yaml", {"address": node.address, "dns": DNS_SERVICE})
+    return files
 
 
 def _cgroup_mount(controllers: str) -> str:
@@ -225,15 +229,18 @@ def _etc_files(node: Node, login_key: str) -> dict[Path, str]:
         "name": node.name,
         "address": node.address,
         "cgroup": node.cgroup,
+        "dns": DNS_SERVICE,
         "pods": node.pods,
         "all_pods": PODS,
     }
     files = {
         "cni/net.d/10-sandbox.conflist": _config("cni.conflist", values),
         "containerd/config.toml": _config("containerd.toml", values),
+        "coredns/Corefile": _config("Corefile", values),
         "group": _GROUPS,
         "haproxy/haproxy.cfg": haproxy_configuration([]),
-        "hosts": hosts_file([]),
+        # The place of the mount.
+        "hosts": "",
         "kubernetes/kube-proxy.yaml": _config("kube-proxy.yaml", values),
         "kubernetes/kubelet.yaml": _config("kubelet.yaml", values),
         "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
@@ -273,6 +280,7 @@ def _write_credentials(node: Node, authority: pki.Authority) -> None:
         users |= {
             "kube-controller-manager": ("system:kube-controller-manager", ""),
             "kube-scheduler": ("system:kube-scheduler", ""),
+            "coredns": ("sandbox:coredns", ""),
             "router": ("sandbox:router", "system:masters"),
         }
     for name, (user, group) in users.items():

@@ -152,6 +152,7 @@ def _control_plane(node: Node) -> list[Program]:
             ),
             needs_api=True,
         ),
+        Program("coredns", ("coredns", "-conf=/etc/coredns/Corefile"), needs_api=True),
         Program(
             "router",
             ("/opt/sandbox/venv/bin/python", "-m", "sandbox.router"),

@@ -1,4 +1,4 @@
-"""The router: keeps HAProxy, the node's /etc/hosts and the status of Routes in step with the cluster.
+"""The router: keeps HAProxy, the /etc/hosts of all nodes and the status of Routes in step with the cluster.
 
 It runs on the node beside HAProxy. It ends when the API server cannot be reached, and supervisor starts it again.
 """
@@ -51,7 +51,9 @@ def _watch(lister: Callable[..., Any], changes: "SimpleQueue[Exception | None]")
 
 def _reconcile(custom: client.CustomObjectsApi, routes: list[dict[str, Any]], services: list[dict[str, Any]]) -> None:
     verdicts = judge(routes, services)
-    _HOSTS_FILE.write_text(hosts_file(verdicts))
+    hosts = hosts_file(verdicts)
+    if hosts != _HOSTS_FILE.read_text():
+        _HOSTS_FILE.write_text(hosts)
     configuration = haproxy_configuration(verdicts)
     if configuration != _HAPROXY_FILE.read_text():
         _HAPROXY_FILE.write_text(configuration)

@@ -105,7 +105,7 @@ def haproxy_configuration(verdicts: Sequence[Verdict]) -> str:
 
 
 def hosts_file(verdicts: Sequence[Verdict]) -> str:
-    """A node's /etc/hosts: admitted names lead to the router, as a wildcard DNS record would make them."""
+    """The /etc/hosts of every node: admitted names lead to the router, as a wildcard DNS record would make them."""
     lines = ["127.0.0.1 localhost", *(f"{node.address} {node.name}" for node in NODES)]
     lines += [f"{CONTROL_PLANE.address} {verdict.host}" for verdict in verdicts if verdict.admitted]
     return "".join(f"{line}\n" for line in lines)

@@ -14,6 +14,7 @@ PODS = IPv4Network("10.214.0.0/16")
 SERVICES = IPv4Network("172.30.0.0/16")
 API_SERVICE = SERVICES[1]
 API_PORT = 6443
+DNS_SERVICE = SERVICES[10]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Node:
         name: Its name in the cluster.
         address: Its address on the bridge.
         pods: The addresses of its pods.
-        control_plane: Whether it runs etcd, the API server, the controllers and the router.
+        control_plane: Whether it runs etcd, the API server, the controllers, the name server and the router.
         labels: Labels it registers with.
     """
 
@@ -68,6 +69,7 @@ NODES = (
         control_plane=True,
         labels={"region": "infra"},
     ),
+    Node("node2", IPv4Address("10.213.0.12"), IPv4Network("10.214.2.0/24")),
 )
 CONTROL_PLANE = next(node for node in NODES if node.control_plane)
 

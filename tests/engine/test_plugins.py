@@ -20,13 +20,21 @@ FALLBACKS = ROOT / "sandbox" / "plugins" / "bin"
 PROGRAM = """
 import pulumi, pulumi_command as command, pulumi_tls as tls
 
-names = pulumi.Config().require_object("names")
-key = tls.PrivateKey("key", algorithm="ECDSA", ecdsa_curve="P256")
-request = tls.CertRequest("request", private_key_pem=key.private_key_pem, dns_names=names)
-shown = command.local.Command("shown", create="cat", stdin=request.cert_request_pem)
+class Request(pulumi.ComponentResource):
+    def __init__(self, name, names):
+        super().__init__("test:index:Request", name, None, None)
+        child = pulumi.ResourceOptions(parent=self)
+        self.key = tls.PrivateKey("key", algorithm="ECDSA", ecdsa_curve="P256", opts=child)
+        self.pem = tls.CertRequest(
+            "request", private_key_pem=self.key.private_key_pem, dns_names=names, opts=child
+        ).cert_request_pem
+        self.register_outputs({"pem": self.pem})
+
+request = Request("request", pulumi.Config().require_object("names"))
+shown = command.local.Command("shown", create="cat", stdin=request.pem)
 print("the program says hello")
 pulumi.export("pem", shown.stdout)
-pulumi.export("key", key.private_key_pem)
+pulumi.export("key", request.key.private_key_pem)
 """
 
 
@@ -109,17 +117,17 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 def test_a_stack_lives_from_preview_to_destroy(project: Project) -> None:
     project.pulumi("config", "set", "--path", "names[0]", "a.example.com")
-    assert "+ 4 to create" in project.pulumi("preview")
+    assert "+ 5 to create" in project.pulumi("preview")
     assert "the program says hello" in project.pulumi("up", "--yes", "--skip-preview")
     assert "BEGIN CERTIFICATE REQUEST" in project.pulumi("stack", "output", "pem")
     assert project.pulumi("stack", "output", "key").strip() == "[secret]"
-    assert "4 unchanged" in project.pulumi("preview", "--expect-no-changes")
-    assert "4 unchanged" in project.pulumi("refresh", "--yes", "--skip-preview")
+    assert "5 unchanged" in project.pulumi("preview", "--expect-no-changes")
+    assert "5 unchanged" in project.pulumi("refresh", "--yes", "--skip-preview")
     project.pulumi("config", "set", "--path", "names[1]", "b.example.com")
     changed = project.pulumi("up", "--yes", "--skip-preview")
     assert "+-1 replaced" in changed
     assert "~ 1 updated" in changed
-    assert "- 4 deleted" in project.pulumi("destroy", "--yes", "--skip-preview")
+    assert "- 5 deleted" in project.pulumi("destroy", "--yes", "--skip-preview")
     assert project.plugins() == []
 
 
