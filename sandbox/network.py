@@ -1,14 +1,14 @@
 """The machine's end of the sandbox's network: a bridge, a link for each node, routes to pods and Services."""
 
 import json
-from functools import partial
+from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from sandbox import layout
 from sandbox.errors import SandboxError
 from sandbox.process import run
-from sandbox.topology import BRIDGE, CONTROL_PLANE, GATEWAY, NODES, PODS, SERVICES, Node
+from sandbox.topology import BRIDGE, CONTROL_PLANE, GATEWAY, PODS, SERVICES, Node
 from sandbox.wait import until
 
 _LINKS = Path("/sys/class/net")
@@ -21,7 +21,7 @@ def check() -> None:
         SandboxError: Another checkout's sandbox runs, or a route of the machine overlaps with the sandbox's networks.
     """
     if (_LINKS / BRIDGE).exists():
-        owner = (_LINKS / BRIDGE / "ifalias").read_text().strip()
+        owner = _owner()
         # A bridge whose nodes have died is a leftover, whoever made it.
         if owner != str(layout.REPOSITORY) and list((_LINKS / BRIDGE / "brif").iterdir()):
             raise SandboxError(
@@ -63,14 +63,27 @@ def attach(node: Node, pid: int) -> None:
     run("ip", "route", "replace", str(node.pods), "via", str(node.address), "dev", BRIDGE)
 
 
+def detach(node: Node) -> None:
+    """Removes a stopped node's link, which the kernel keeps until the node's last connection has timed out."""
+    link = _LINKS / node.link
+    if _is_ours() and link.exists():
+        # The kernel may just have removed it.
+        with suppress(SandboxError):
+            run("ip", "link", "delete", node.link)
+        until(lambda: not link.exists(), f"the end of the link {node.link}", 10, "try `down` again")
+
+
 def remove() -> None:
     """Removes the bridge of stopped nodes; addresses and routes go with it."""
-    for node in NODES:
-        # The kernel removes a node's link some time after the node's last process.
-        until(partial(_is_gone, node.link), f"the end of the link {node.link}", 10, "try `down` again")
-    if (_LINKS / BRIDGE).exists():
+    if _is_ours():
         run("ip", "link", "delete", BRIDGE)
 
 
-def _is_gone(link: str) -> bool:
-    return not (_LINKS / link).exists()
+def _is_ours() -> bool:
+    """Whether there is a bridge, and it is not that of another checkout."""
+    return (_LINKS / BRIDGE).exists() and _owner() == str(layout.REPOSITORY)
+
+
+def _owner() -> str:
+    """The checkout whose sandbox uses the bridge."""
+    return (_LINKS / BRIDGE / "ifalias").read_text().strip()

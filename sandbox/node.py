@@ -118,12 +118,13 @@ def start(node: Node) -> None:
 
 
 def stop(node: Node) -> None:
-    """Ends the node's processes at once, with them its namespaces and mounts, and removes its control groups."""
+    """Ends the node's processes at once, with them its namespaces and mounts; removes its link and control groups."""
     first_process = pid(node)
     if first_process is not None:
         os.kill(first_process, signal.SIGKILL)
         process = Path(f"/proc/{first_process}")
         until(lambda: not process.exists(), f"the end of {node.name}", 20, "try `down` again")
+    network.detach(node)
     for folder, children, _ in os.walk(_CGROUPS):
         if node.cgroup in children:
             children.remove(node.cgroup)

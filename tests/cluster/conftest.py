@@ -91,5 +91,25 @@ def pushed(stack: Stack) -> str:
     return name
 
 
+def run_pod(name: str, image: str, node_name: str) -> None:
+    """Runs a pod on a node until it has succeeded; the kubelet has to pull its image unless it is the sandbox's."""
+    kubectl("delete", "pod", name, "--ignore-not-found", "--wait")
+    pull = "Never" if image.startswith("sandbox.local/") else "Always"
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "nodeSelector": {"kubernetes.io/hostname": node_name},
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{"name": "it", "image": image, "imagePullPolicy": pull, "command": ["true"]}],
+        },
+    }
+    kubectl("apply", "--filename=-", stdin=json.dumps(pod))
+    kubectl("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+    kubectl("delete", "pod", name, "--wait")
+
+
 def digest(reference: str) -> str:
     return str(json.loads(sandbox("exec", "--", "skopeo", "inspect", f"docker://{reference}").stdout)["Digest"])

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from sandbox import layout
-from sandbox.topology import CONTROL_PLANE
-from tests.cluster.conftest import Stack, digest, kubectl, pulumi, run, sandbox
+from sandbox.topology import CONTROL_PLANE, NODES
+from tests.cluster.conftest import Stack, digest, kubectl, pulumi, run, run_pod, sandbox
 
 CA = layout.PKI / "ca.crt"
 NAMESPACE = "docker-registry"
+
+on_each_node = pytest.mark.parametrize("node_name", [each.name for each in NODES])
 
 
 def test_a_second_up_changes_nothing_and_ends_with_the_endpoints(stack: Stack) -> None:
@@ -62,34 +64,18 @@ def test_its_pod_runs_under_the_restricted_pod_security_standard(stack: Stack) -
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_every_folder_on_the_node_holds_the_ca(stack: Stack) -> None:
-    written = stack.outputs["trustedBy"]["node1"]
+@on_each_node
+def test_every_folder_on_a_node_holds_the_ca(stack: Stack, node_name: str) -> None:
+    written = stack.outputs["trustedBy"][node_name]
     assert len(written) == len(stack.outputs["endpoints"]) + 1
-    for file in written:
-        assert sandbox("exec", "--", "cat", file).stdout == CA.read_text()
+    held = sandbox("exec", "--node", node_name, "--", "cat", *written).stdout
+    assert held == CA.read_text() * len(written)
 
 
-def run_pod(name: str, image: str) -> None:
-    """Runs a pod whose image the kubelet has to pull, until it has succeeded."""
-    kubectl("delete", "pod", name, "--ignore-not-found", "--wait")
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name},
-        "spec": {
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 1,
-            "containers": [{"name": "it", "image": image, "imagePullPolicy": "Always", "command": ["true"]}],
-        },
-    }
-    kubectl("apply", "--filename=-", stdin=json.dumps(pod))
-    kubectl("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
-    kubectl("delete", "pod", name, "--wait")
-
-
-def test_a_pod_runs_from_an_image_that_was_pushed_through_the_route(stack: Stack, pushed: str) -> None:
-    run_pod("by-cluster-ip", f"{stack.cluster_ip}:5000/{pushed}")
-    run_pod("by-route-host", f"{stack.route_host}/{pushed}")
+@on_each_node
+def test_a_pod_runs_from_an_image_that_was_pushed_through_the_route(stack: Stack, pushed: str, node_name: str) -> None:
+    run_pod("by-cluster-ip", f"{stack.cluster_ip}:5000/{pushed}", node_name)
+    run_pod("by-route-host", f"{stack.route_host}/{pushed}", node_name)
 
 
 def test_the_image_survives_the_registry_pod(stack: Stack, pushed: str) -> None:
@@ -97,7 +83,7 @@ def test_the_image_survives_the_registry_pod(stack: Stack, pushed: str) -> None:
     kubectl("delete", "pod", "--namespace", NAMESPACE, "--selector=docker-registry=default", "--wait")
     kubectl("rollout", "status", "--namespace", NAMESPACE, "deployment/docker-registry", "--timeout=90s")
     assert digest(f"{stack.route_host}/{pushed}") == before
-    run_pod("after-restart", f"{stack.cluster_ip}:5000/{pushed}")
+    run_pod("after-restart", f"{stack.cluster_ip}:5000/{pushed}", CONTROL_PLANE.name)
 
 
 @pytest.mark.parametrize(

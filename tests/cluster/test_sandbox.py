@@ -6,7 +6,7 @@ import psutil
 
 from sandbox import node
 from sandbox.programs import programs
-from sandbox.topology import BRIDGE, NODES
+from sandbox.topology import BRIDGE, NODES, SERVICES
 from tests.cluster.conftest import Stack, digest, run
 from tests.conftest import ROOT
 
@@ -15,14 +15,15 @@ def test_down_leaves_nothing_and_up_keeps_the_images(stack: Stack, pushed: str) 
     image = digest(f"{stack.route_host}/{pushed}")
     ours = [psutil.Process(node.pid(each)) for each in NODES]
     ours += [child for process in ours for child in process.children(recursive=True)]
-    assert len(ours) > len(programs(NODES[0]))
+    assert len(ours) > sum(len(programs(each)) for each in NODES)
 
     run("make", "down")
 
     assert [process for process in ours if process.is_running()] == []
     assert str(ROOT / ".sandbox/nodes") not in Path("/proc/mounts").read_text()
-    assert BRIDGE not in run("ip", "link").stdout
-    assert "172.30.0.0/16" not in run("ip", "route").stdout
+    links, routes = run("ip", "link").stdout, run("ip", "route").stdout
+    assert [link for link in (BRIDGE, *(each.link for each in NODES)) if link in links] == []
+    assert [network for network in (SERVICES, *(each.pods for each in NODES)) if str(network) in routes] == []
     cgroups = [folder for each in NODES for folder in Path("/sys/fs/cgroup").glob(f"**/{each.cgroup}*")]
     assert cgroups == []
 

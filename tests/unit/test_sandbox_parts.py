@@ -123,6 +123,17 @@ def test_a_running_sandbox_of_another_checkout_is_named(monkeypatch: pytest.Monk
         network.check()
 
 
+def test_the_links_of_another_checkout_are_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bridge = tmp_path / topology.BRIDGE
+    bridge.mkdir()
+    (bridge / "ifalias").write_text("/elsewhere\n")
+    (tmp_path / topology.CONTROL_PLANE.link).mkdir()
+    monkeypatch.setattr(network, "_LINKS", tmp_path)
+    monkeypatch.setattr(network, "run", lambda *command: pytest.fail(" ".join(command)))
+    network.detach(topology.CONTROL_PLANE)
+    network.remove()
+
+
 def test_only_root_gets_past_the_preflight(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(SandboxError, match="this is user 1000: run it as root"):
