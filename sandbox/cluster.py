@@ -18,7 +18,7 @@ from typing import cast
 
 from kubernetes import client, config
 
-from sandbox import debian, gobuild, images, layout, network, node, pki, preflight, toolchain
+from sandbox import debian, gobuild, images, layout, network, nfs, node, pki, preflight, toolchain
 from sandbox.errors import SandboxError
 from sandbox.process import run
 from sandbox.programs import programs
@@ -62,6 +62,10 @@ def up(report: Report) -> None:
             for what, port in (("the router", HTTPS_PORT), ("CoreDNS", _DNS_PORT)):
                 until(partial(_answers, CONTROL_PLANE.address, port), what, 30, _LOGS)
             stage.detail = f"{', '.join(each.name for each in NODES)} Ready, kubeconfig {layout.KUBECONFIG}"
+        with report.stage("NFS volumes") as stage:
+            until(partial(_answers, CONTROL_PLANE.address, nfs.PORT), "the NFS server", 30, _LOGS)
+            mounter = "the kernel" if nfs.kernel_has_client() else "FUSE, for this kernel has no NFS client"
+            stage.detail = f"{CONTROL_PLANE.address}:{nfs.EXPORT}, mounted by {mounter}"
         if started:
             with report.stage("pods") as stage:
                 stage.detail = _await_pods()
@@ -102,7 +106,7 @@ def _only_one() -> Iterator[None]:
 def _make_programs(report: Report) -> None:
     with report.stage("Debian packages") as stage:
         debian.unpack(stage)
-    for program in (gobuild.KUBERNETES, gobuild.PAUSE, gobuild.REGISTRY):
+    for program in (gobuild.KUBERNETES, gobuild.PAUSE, gobuild.REGISTRY, gobuild.NFS_SERVER, gobuild.NFS_MOUNT):
         with report.stage(f"program {program.name}") as stage:
             gobuild.build(program, stage)
     with report.stage("images"):

@@ -13,6 +13,7 @@ PACKAGES = (
     "containernetworking-plugins",
     "haproxy",
     "iptables",
+    "nfs-common",
     "openssh-server",
     "runc",
     "skopeo",

@@ -78,6 +78,8 @@ PAUSE = Program("pause", "kubernetes", package="./pause")
 REGISTRY = Program(
     "registry", "registry", variables=("github.com/distribution/distribution/v3/version.version=v3.1.2",)
 )
+NFS_SERVER = Program("nfsd", "nfs", package="./server")
+NFS_MOUNT = Program("mount.nfs", "nfs", package="./mount")
 ENGINE = Program(
     "pulumi",
     "engine",

@@ -12,7 +12,7 @@ from xmlrpc.client import ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from sandbox import layout, network, pki
+from sandbox import layout, network, nfs, pki
 from sandbox.errors import SandboxError
 from sandbox.process import failure
 from sandbox.programs import PATH, SUPERVISOR_SOCKET, supervisor_configuration
@@ -70,6 +70,12 @@ def prepare(node: Node, authority: pki.Authority, login_key: str) -> None:
     for file, content in {**_machine_files(node), **_etc_files(node, login_key)}.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
+    _choose_nfs_client(node)
+    if node.control_plane:
+        export = node.root / nfs.EXPORT.relative_to("/")
+        export.mkdir(parents=True, exist_ok=True)
+        # Pods run as any user.
+        export.chmod(0o777)
     pki.ssh_key(etc / "ssh" / "ssh_host_ed25519_key")
     _write_credentials(node, authority)
 
@@ -253,6 +259,15 @@ def _etc_files(node: Node, login_key: str) -> dict[Path, str]:
         "supervisord.conf": supervisor_configuration(node),
     }
     return {node.root / "etc" / name: content for name, content in files.items()}
+
+
+def _choose_nfs_client(node: Node) -> None:
+    """Puts the sandbox's `mount.nfs` before Debian's, which is for kernels with an NFS client."""
+    link = node.home / "usr" / "sbin" / "mount.nfs"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    if not nfs.kernel_has_client():
+        link.symlink_to("/opt/sandbox/bin/mount.nfs")
 
 
 def _config(name: str, values: dict[str, object]) -> str:

@@ -5,6 +5,7 @@ import io
 import shlex
 from dataclasses import dataclass
 
+from sandbox import nfs
 from sandbox.topology import API_PORT, PODS, SERVICES, Node
 
 SUPERVISOR_SOCKET = "/run/supervisor.sock"
@@ -113,6 +114,7 @@ def _control_plane(node: Node) -> list[Program]:
                 "--enable-priority-and-fairness=false",
             ),
         ),
+        Program("nfsd", ("nfsd", f"{node.address}:{nfs.PORT}", str(nfs.EXPORT), "/var/lib/nfsd.key")),
         Program("haproxy", ("haproxy", "-W", "-db", "-f", "/etc/haproxy/haproxy.cfg")),
         Program(
             "kube-controller-manager",

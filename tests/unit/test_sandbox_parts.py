@@ -17,7 +17,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from sandbox import images, layout, network, pki, preflight, programs, toolchain, topology
+from sandbox import images, layout, network, nfs, node, pki, preflight, programs, toolchain, topology
 from sandbox.errors import SandboxError
 from sandbox.process import run
 from sandbox.wait import until
@@ -99,6 +99,17 @@ def test_supervisor_runs_every_program_and_waits_with_those_that_need_the_api() 
 def test_a_worker_runs_no_control_plane() -> None:
     worker = replace(topology.CONTROL_PLANE, name="other", control_plane=False)
     assert {program.name for program in programs.programs(worker)} == {"containerd", "sshd", "kubelet", "kube-proxy"}
+
+
+def test_the_kernels_nfs_client_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file_systems = tmp_path / "filesystems"
+    monkeypatch.setattr(nfs, "_FILE_SYSTEMS", file_systems)
+    monkeypatch.setattr(layout, "NODES", tmp_path)
+    link = topology.CONTROL_PLANE.home / "usr" / "sbin" / "mount.nfs"
+    for listed, ours in [("nodev\tnfsd\n\text4\n", True), ("nodev\tnfs\n\text4\n", False)]:
+        file_systems.write_text(listed)
+        node._choose_nfs_client(topology.CONTROL_PLANE)
+        assert link.is_symlink() is ours
 
 
 def test_an_unknown_node_is_refused_with_the_known_ones() -> None:
