@@ -24,7 +24,7 @@ from sandbox.process import run
 from sandbox.programs import programs
 from sandbox.report import Report
 from sandbox.routes import HTTPS_PORT, hosts_file
-from sandbox.topology import CONTROL_PLANE, NODES, Node
+from sandbox.topology import BRIDGE, CONTROL_PLANE, NODES, Node
 from sandbox.wait import until
 
 _LOGS = "see `python -m sandbox status` and `python -m sandbox logs <program>`"
@@ -52,6 +52,7 @@ def up(report: Report) -> None:
             until(_api_is_ready, "the API server's /readyz", 60, _LOGS)
             _define_objects()
             for each in NODES:
+                _check_that_it_reaches_the_api(each)
                 _start_programs_that_need_the_api(each)
             stage.detail = f"{node.API_SERVER}, Routes and cluster DNS defined"
         with report.stage("cluster") as stage:
@@ -148,6 +149,22 @@ def _import_images(each: Node) -> None:
             path = f"/opt/sandbox/images/{archive.name}"
             run(*node.entering(each, "ctr", "--namespace=k8s.io", "images", "import", path))
     record.touch()
+
+
+def _check_that_it_reaches_the_api(each: Node) -> None:
+    """Names what is in the way of a node, for kubelet would only be not ready.
+
+    Raises:
+        SandboxError: The node does not reach the API server, which this machine does.
+    """
+    question = ("kubectl", "--kubeconfig=/etc/kubernetes/kubelet.kubeconfig", "get", "--raw=/readyz")
+    try:
+        run(*node.entering(each, *question, "--request-timeout=5s"))
+    except SandboxError as error:
+        raise SandboxError(
+            f"{each.name} does not reach {node.API_SERVER}, but this machine does: its firewall may drop what passes a "
+            f"bridge, as Docker's does; `iptables -I FORWARD -i {BRIDGE} -o {BRIDGE} -j ACCEPT` allows it\n{error}"
+        ) from error
 
 
 def _start_programs_that_need_the_api(each: Node) -> None:
