@@ -88,24 +88,39 @@ ENGINE = Program(
 )
 
 
+def is_built(program: Program) -> bool:
+    """Whether the program in `.sandbox/bin` was built from the present inputs."""
+    record = _record(program)
+    # A link is a program from elsewhere that stands in for the built one.
+    return (
+        program.path.exists()
+        and not program.path.is_symlink()
+        and record.exists()
+        and record.read_text() == _digest(program)
+    )
+
+
 def build(program: Program, stage: Stage) -> None:
-    """Builds a program unless the one in `.sandbox/bin` was built from the same inputs.
+    """Builds a program unless it is built.
 
     Raises:
         SandboxError: Go is missing or the build failed.
     """
-    record = layout.HOME / "built" / program.name
-    inputs = _digest(program)
-    # A link is a program of the user's that stands in for the built one.
-    if program.path.is_symlink() or not program.path.exists() or not record.exists() or record.read_text() != inputs:
+    if not is_built(program):
         layout.BIN.mkdir(parents=True, exist_ok=True)
         _compile(program, stage)
+        record = _record(program)
         record.parent.mkdir(exist_ok=True)
-        record.write_text(inputs)
+        record.write_text(_digest(program))
     for name in program.links:
         link = layout.BIN / name
         if not link.is_symlink():
             link.symlink_to(program.name)
+
+
+def _record(program: Program) -> Path:
+    """Where it is kept what the program was built from."""
+    return layout.HOME / "built" / program.name
 
 
 def _digest(program: Program) -> str:

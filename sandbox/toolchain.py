@@ -10,8 +10,10 @@ from pathlib import Path
 from semver import Version
 
 from sandbox import layout
-from sandbox.gobuild import ENGINE, build
+from sandbox.errors import SandboxError
+from sandbox.gobuild import ENGINE, build, is_built
 from sandbox.process import run
+from sandbox.release import OFFICIAL, install
 from sandbox.report import Report, Stage
 
 OLDEST_ENGINE = Version(3, 231, 0)
@@ -68,7 +70,7 @@ def _user_path() -> str:
 
 
 def _ensure_engine(stage: Stage) -> str:
-    """Links the user's engine into `.sandbox/bin`, or builds one there; says which and why."""
+    """Puts an engine into `.sandbox/bin`: the user's, the official release, or one built here; says which and why."""
     installed = shutil.which("pulumi", path=_user_path())
     if installed is None:
         reason = "none on PATH"
@@ -78,6 +80,15 @@ def _ensure_engine(stage: Stage) -> str:
             _link(ENGINE.path, Path(installed))
             return f"{found} from {installed}"
         reason = f"{installed} is {found}, older than {OLDEST_ENGINE}"
+    programs = layout.HOME / f"pulumi-{OFFICIAL.version}"
+    if not programs.exists() and not is_built(ENGINE):
+        try:
+            install(OFFICIAL, programs, stage)
+        except SandboxError as error:
+            reason = f"{reason} and {error}"
+    if programs.exists():
+        _link(ENGINE.path, programs / ENGINE.name)
+        return f"{OFFICIAL.version}, the official release, {reason}"
     build(ENGINE, stage)
     return f"{run(ENGINE.path, 'version').strip().removeprefix('v')} built from its Go module, {reason}"
 
