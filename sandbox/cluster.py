@@ -52,7 +52,8 @@ def up(report: Report) -> None:
             until(_api_is_ready, "the API server's /readyz", 60, _LOGS)
             _define_objects()
             for each in NODES:
-                _check_that_it_reaches_the_api(each)
+                if not each.control_plane:
+                    _check_that_it_reaches_the_api(each)
                 _start_programs_that_need_the_api(each)
             stage.detail = f"{node.API_SERVER}, Routes and cluster DNS defined"
         with report.stage("cluster") as stage:
