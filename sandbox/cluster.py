@@ -43,8 +43,9 @@ def up(report: Report) -> None:
     with _only_one():
         with report.stage("machine"):
             preflight.check()
-        toolchain.ensure(report)
-        _make_programs(report)
+        # Side by side: one compiles on while the other downloads or links.
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda make: make(report), (toolchain.ensure, _make_programs)))
         with report.stage("nodes") as stage:
             started = _start_nodes()
             stage.detail = f"started {', '.join(started)}" if started else "running"
