@@ -51,6 +51,46 @@ def test_it_answers_by_route_host_on_443_to_those_who_trust_the_cluster_ca(stack
     assert curl(url, *resolve) == (NOT_TRUSTED, "000")
 
 
+def curl_in_a_pod(url: str, *arguments: str) -> int:
+    """Exit code of the node's curl, run in the network and with the name server of a pod."""
+    folders = {"/usr": "/usr", "/usr/lib": "/lib", "/usr/lib64": "/lib64", "/etc/docker": "/etc/docker"}
+    names = {folder: folder.strip("/").replace("/", "-") for folder in folders}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "curl"},
+        "spec": {
+            "restartPolicy": "Never",
+            "volumes": [{"name": names[folder], "hostPath": {"path": folder}} for folder in folders],
+            "containers": [
+                {
+                    "name": "it",
+                    "image": "sandbox.local/busybox:1",
+                    "command": ["/usr/bin/curl", "--silent", "--max-time", "10", *arguments, url],
+                    "volumeMounts": [
+                        {"name": names[folder], "mountPath": place, "readOnly": True}
+                        for folder, place in folders.items()
+                    ],
+                }
+            ],
+        },
+    }
+    ended = ".status.containerStatuses[0].state.terminated"
+    kubectl("apply", "--filename=-", stdin=json.dumps(pod))
+    try:
+        kubectl("wait", "pod/curl", f"--for=jsonpath={{{ended}}}", "--timeout=60s")
+        return int(kubectl("get", "pod", "curl", f"--output=jsonpath={{{ended}.exitCode}}"))
+    finally:
+        kubectl("delete", "pod", "curl", "--wait")
+
+
+def test_it_answers_by_service_name_to_pods_that_trust_the_cluster_ca(stack: Stack) -> None:
+    service = stack.outputs["endpoints"][1]
+    url = f"https://{service}/v2/"
+    assert curl_in_a_pod(url, "--cacert", f"/etc/docker/certs.d/{service}/ca.crt") == 0
+    assert curl_in_a_pod(url) != 0
+
+
 def test_it_does_not_answer_without_tls(stack: Stack) -> None:
     assert curl(f"http://{stack.cluster_ip}:5000/v2/") == (0, "400")
 
@@ -84,6 +124,19 @@ def test_the_image_survives_the_registry_pod(stack: Stack, pushed: str) -> None:
     kubectl("rollout", "status", "--namespace", NAMESPACE, "deployment/docker-registry", "--timeout=90s")
     assert digest(f"{stack.route_host}/{pushed}") == before
     run_pod("after-restart", f"{stack.cluster_ip}:5000/{pushed}", CONTROL_PLANE.name)
+
+
+def test_a_preview_in_full_shows_what_changes_and_no_secret(
+    stack: Stack,  # noqa: ARG001
+    settings_with: Callable[..., Path],
+) -> None:
+    file = settings_with({"validityHours": 8760, "earlyRenewalHours": 720}, "registry:certificate")
+    printed = pulumi("preview", "--stack", "dev", "--diff", "--config-file", file).stdout
+    assert "validityPeriodHours: 17520 => 8760" in printed
+    for secret in (layout.PKI / "ca.key", layout.SSH / "id_ed25519"):
+        for line in secret.read_text().splitlines():
+            assert line not in printed
+    assert "PRIVATE KEY" not in printed
 
 
 @pytest.mark.parametrize(
