@@ -43,9 +43,7 @@ def up(report: Report) -> None:
     with _only_one():
         with report.stage("machine"):
             preflight.check()
-        # Side by side: one compiles on while the other downloads or links.
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda make: make(report), (toolchain.ensure, _make_programs)))
+        _make_programs(report)
         with report.stage("nodes") as stage:
             started = _start_nodes()
             stage.detail = f"started {', '.join(started)}" if started else "running"
@@ -107,11 +105,28 @@ def _only_one() -> Iterator[None]:
 
 
 def _make_programs(report: Report) -> None:
-    with report.stage("Debian packages") as stage:
-        debian.unpack(stage)
-    for program in (gobuild.KUBERNETES, gobuild.PAUSE, gobuild.REGISTRY, gobuild.NFS_SERVER, gobuild.NFS_MOUNT):
+    """Makes the toolchain, the programs of the cluster and their images."""
+
+    def unpack() -> None:
+        with report.stage("Debian packages") as stage:
+            debian.unpack(stage)
+
+    def build(program: gobuild.Program) -> None:
         with report.stage(f"program {program.name}") as stage:
             gobuild.build(program, stage)
+
+    # Builds side by side each compile what they share: the smallest does that alone, before the large ones.
+    build(gobuild.REGISTRY)
+    with ThreadPoolExecutor() as pool:
+        large = [
+            pool.submit(toolchain.ensure, report),
+            pool.submit(build, gobuild.KUBERNETES),
+            pool.submit(unpack),
+        ]
+        for making in large:
+            making.result()
+    for program in (gobuild.PAUSE, gobuild.NFS_SERVER, gobuild.NFS_MOUNT):
+        build(program)
     with report.stage("images"):
         images.write(images.sandbox_images())
 
