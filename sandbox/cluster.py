@@ -90,11 +90,12 @@ def reset() -> None:
 
 @contextmanager
 def _only_one() -> Iterator[None]:
-    """Lets one command at a time change the cluster.
+    """Lets one command of root's at a time change the cluster.
 
     Raises:
-        SandboxError: Another one does.
+        SandboxError: Another one does, or this is another user's.
     """
+    preflight.check_user()
     layout.HOME.mkdir(exist_ok=True)
     with layout.LOCK.open("w") as lock:
         try:

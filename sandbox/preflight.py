@@ -19,16 +19,24 @@ _PROBES = {
 }
 
 
+def check_user() -> None:
+    """Refuses everyone but root.
+
+    Raises:
+        SandboxError: This is another user.
+    """
+    if os.geteuid() != 0:
+        raise SandboxError(
+            f"the sandbox makes namespaces, mounts and links, but this is user {os.geteuid()}: run it as root"
+        )
+
+
 def check() -> None:
     """Refuses a machine on which the sandbox cannot run.
 
     Raises:
         SandboxError: Something is missing or in the way.
     """
-    if os.geteuid() != 0:
-        raise SandboxError(
-            f"the sandbox makes namespaces, mounts and links, but this is user {os.geteuid()}: run it as root"
-        )
     if platform.machine() != "x86_64":
         raise SandboxError(f"the sandbox is made for x86_64 machines, and this is {platform.machine()}")
     missing = [program for program in _PROGRAMS if not shutil.which(program)]

@@ -8,6 +8,7 @@ import os
 import shlex
 import stat
 import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -17,9 +18,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from sandbox import images, layout, network, nfs, node, pki, preflight, programs, toolchain, topology
+from sandbox import cluster, images, layout, network, nfs, node, pki, programs, toolchain, topology
 from sandbox.errors import SandboxError
 from sandbox.process import run
+from sandbox.report import Report
 from sandbox.wait import until
 
 
@@ -145,10 +147,15 @@ def test_the_links_of_another_checkout_are_left_alone(monkeypatch: pytest.Monkey
     network.remove()
 
 
-def test_only_root_gets_past_the_preflight(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", [lambda: cluster.up(Report()), cluster.down, cluster.reset])
+def test_everyone_but_root_is_refused_before_anything_is_touched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: Callable[[], None]
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(layout, "HOME", tmp_path / "home")
     with pytest.raises(SandboxError, match="this is user 1000: run it as root"):
-        preflight.check()
+        command()
+    assert not (tmp_path / "home").exists()
 
 
 def test_what_the_user_exported_wins(monkeypatch: pytest.MonkeyPatch) -> None:
