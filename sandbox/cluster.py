@@ -221,13 +221,18 @@ def _api_is_ready() -> bool:
         return bool(answer.status == HTTPStatus.OK)
 
 
+def _kubelet(each: Node) -> dict[str, int]:
+    """What supervisor knows of a node's kubelet: `pid`, 0 while it does not run, and `start`, in seconds since 1970."""
+    return cast("dict[str, int]", node.supervisor(each).supervisor.getProcessInfo("kubelet"))
+
+
 def is_ready(each: Node) -> bool:
     """Whether the kubelet that runs now has said that its node is ready; an earlier one's word may still be there.
 
     Raises:
         OSError: The API server does not answer.
     """
-    kubelet = cast("dict[str, int]", node.supervisor(each).supervisor.getProcessInfo("kubelet"))
+    kubelet = _kubelet(each)
     if not kubelet["pid"] or not _api_is_ready():
         return False
     nodes = _core().api_client.sanitize_for_serialization(_core().list_node().items)
@@ -255,7 +260,7 @@ def _await_pods() -> str:
 
 def _pods_run_again(each: Node) -> bool:
     """Whether all containers are ready that ran before, and were started by the kubelet that runs now."""
-    kubelet = cast("dict[str, int]", node.supervisor(each).supervisor.getProcessInfo("kubelet"))
+    kubelet = _kubelet(each)
     selector = f"spec.nodeName={each.name},status.phase=Running"
     pods = _core().api_client.sanitize_for_serialization(
         _core().list_pod_for_all_namespaces(field_selector=selector).items
