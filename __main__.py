@@ -4,13 +4,22 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 import settings
-from components import client
+from components import client, storage
 from components.certificate import CertificateAuthority
+from components.namespace import Namespace, NamespaceArgs
 from components.node_trust import NodeTrust, NodeTrustArgs
 from components.registry import Registry, RegistryArgs
 from components.route import Route, RouteArgs
 from components.ssh import Ssh
-from components.storage import Storage, StorageArgs
+from settings.storage import (
+    ClaimSettings,
+    EmptyDirSettings,
+    ExistingClaimSettings,
+    HostPathSettings,
+    NfsSettings,
+    S3Settings,
+    StorageSettings,
+)
 
 stack = settings.load()
 nodes = {
@@ -24,36 +33,56 @@ nodes = {
     for node in stack.nodes
 }
 
+
+def storage_kind(chosen: StorageSettings) -> storage.Kind:
+    """Returns the kind of storage that the settings choose, with its arguments."""
+    match chosen:
+        case HostPathSettings():
+            return storage.HostPath(path=chosen.path, node=chosen.node, size=chosen.size, ssh=nodes[chosen.node])
+        case NfsSettings():
+            return storage.Nfs(
+                server=chosen.server, path=chosen.path, size=chosen.size, mount_options=chosen.mount_options
+            )
+        case ClaimSettings():
+            return storage.NewClaim(class_name=chosen.class_name, size=chosen.size, access_mode=chosen.access_mode)
+        case ExistingClaimSettings():
+            return storage.ExistingClaim(name=chosen.name, access_mode=chosen.access_mode)
+        case EmptyDirSettings():
+            return storage.EmptyDir(size=chosen.size)
+        case S3Settings():
+            access_key, secret_key = chosen.credentials
+            return storage.S3(
+                bucket=chosen.bucket,
+                region=chosen.region,
+                endpoint=chosen.endpoint,
+                ca_pem=chosen.ca_pem,
+                root_directory=chosen.root_directory,
+                access_key=access_key,
+                secret_key=secret_key,
+            )
+
+
 cluster = k8s.Provider("cluster", kubeconfig=str(stack.kubeconfig), context=stack.context)
 on_cluster = pulumi.ResourceOptions(provider=cluster)
 
-namespace = k8s.core.v1.Namespace(
-    "namespace",
-    metadata={"name": stack.namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
-    # It holds the claim of the images.
-    opts=pulumi.ResourceOptions(provider=cluster, protect=True, retain_on_delete=True),
-)
-storage = Storage(
-    "storage",
-    StorageArgs(
-        namespace=namespace.metadata.name,
-        claim="registry-storage",
-        size=stack.storage.size,
-        path=stack.storage.path,
-        node=stack.storage.node,
-        ssh=nodes[stack.storage.node],
-    ),
+namespace: pulumi.Input[str] = stack.namespace
+if stack.create_namespace:
+    namespace = Namespace("namespace", NamespaceArgs(name=stack.namespace), on_cluster).name
+images = storage.Storage(
+    f"storage-{stack.storage.kind.lower()}",
+    storage.StorageArgs(namespace=namespace, kind=storage_kind(stack.storage)),
     on_cluster,
 )
 registry = Registry(
     "registry",
     RegistryArgs(
         service="docker-registry",
-        namespace=namespace.metadata.name,
+        namespace=namespace,
         image=stack.image,
         node_selector=stack.node_selector,
-        claim_name=storage.claim_name,
-        strategy=storage.strategy,
+        replicas=stack.replicas,
+        storage=images.backend,
+        limits=stack.storage.limits,
         route_host=stack.route.host,
         authority=CertificateAuthority(cert_pem=stack.ca.cert_pem, key_pem=stack.ca.key_pem),
         validity_hours=stack.certificate.validity_hours,
@@ -63,7 +92,7 @@ registry = Registry(
 )
 route = Route(
     "route",
-    RouteArgs(namespace=namespace.metadata.name, service_name=registry.service_name, host=stack.route.host),
+    RouteArgs(namespace=namespace, service_name=registry.service_name, host=stack.route.host),
     on_cluster,
 )
 trust = NodeTrust(

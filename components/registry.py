@@ -10,11 +10,26 @@ import pulumi_tls as tls
 
 from components.certificate import Certificate, CertificateArgs, CertificateAuthority
 from components.endpoints import PORT, Endpoints
-from components.storage import REGISTRY_UID
+from components.limits import Limits
+from components.storage.backend import DATA, REGISTRY_UID, Backend
 
-_DATA = "/registry"
 _SECRETS = "/registry-secrets"
 _DRAIN_SECONDS = 30
+_WRITE = f"file={DATA}/.writable && : >$file && rm $file"
+_POD_SECURITY: k8s.core.v1.PodSecurityContextArgsDict = {
+    "run_as_non_root": True,
+    "run_as_user": REGISTRY_UID,
+    "run_as_group": REGISTRY_UID,
+    "fs_group": REGISTRY_UID,
+    # Changing the owner of every file at each start takes minutes on a full volume.
+    "fs_group_change_policy": "OnRootMismatch",
+    "seccomp_profile": {"type": "RuntimeDefault"},
+}
+_CONTAINER_SECURITY: k8s.core.v1.SecurityContextArgsDict = {
+    "allow_privilege_escalation": False,
+    "read_only_root_filesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +41,15 @@ class RegistryArgs:
     namespace: pulumi.Input[str]
     """Namespace of everything. A change replaces everything."""
     image: pulumi.Input[str]
-    """Image of the registry, with a tag or a digest."""
+    """Image of the registry, with a tag or a digest; storage in a folder is checked by its `/bin/sh`."""
     node_selector: Mapping[str, str]
     """Labels of the nodes that may run the registry."""
-    claim_name: pulumi.Input[str]
-    """Claim that holds the images."""
-    strategy: str
-    """Deployment strategy that the claim allows: `Recreate` or `RollingUpdate`."""
+    replicas: int
+    """Number of pods, within the limits of the storage."""
+    storage: Backend
+    """The pod's part of the storage that holds the images."""
+    limits: Limits
+    """How pods may share that storage."""
     route_host: str
     """Host name of the Route, one of the certificate's names."""
     authority: CertificateAuthority
@@ -73,7 +90,11 @@ class Registry(pulumi.ComponentResource):
                 "labels": labels,
                 "annotations": {"pulumi.com/skipAwait": "true"},
             },
-            spec={"selector": labels, "ports": [{"name": "registry", "port": PORT, "target_port": PORT}]},
+            spec={
+                "selector": labels,
+                "session_affinity": args.limits.session_affinity,
+                "ports": [{"name": "registry", "port": PORT, "target_port": PORT}],
+            },
             opts=child,
         )
         self.service_name = service.metadata.name
@@ -117,7 +138,7 @@ class Registry(pulumi.ComponentResource):
             "name": "registry",
             "image": args.image,
             "env": [
-                {"name": "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "value": _DATA},
+                *args.storage.environment,
                 {"name": "REGISTRY_HTTP_ADDR", "value": f":{PORT}"},
                 {
                     "name": "REGISTRY_HTTP_SECRET",
@@ -134,13 +155,9 @@ class Registry(pulumi.ComponentResource):
             "liveness_probe": {"http_get": answers, "period_seconds": 10},
             "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
             "termination_message_policy": "FallbackToLogsOnError",
-            "security_context": {
-                "allow_privilege_escalation": False,
-                "read_only_root_filesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            },
+            "security_context": _CONTAINER_SECURITY,
             "volume_mounts": [
-                {"name": "registry-storage", "mount_path": _DATA},
+                *args.storage.mounts,
                 {"name": "registry-secrets", "mount_path": _SECRETS, "read_only": True},
             ],
         }
@@ -150,16 +167,19 @@ class Registry(pulumi.ComponentResource):
             "enable_service_links": False,
             "termination_grace_period_seconds": _DRAIN_SECONDS + 15,
             "node_selector": args.node_selector,
-            "security_context": {
-                "run_as_non_root": True,
-                "run_as_user": REGISTRY_UID,
-                "run_as_group": REGISTRY_UID,
-                "fs_group": REGISTRY_UID,
-                "seccomp_profile": {"type": "RuntimeDefault"},
-            },
+            "security_context": _POD_SECURITY,
+            # Soft: a cluster with fewer nodes than pods still runs them all.
+            "topology_spread_constraints": [
+                {
+                    "max_skew": 1,
+                    "topology_key": "kubernetes.io/hostname",
+                    "when_unsatisfiable": "ScheduleAnyway",
+                    "label_selector": {"match_labels": labels},
+                }
+            ],
             "containers": [container],
             "volumes": [
-                {"name": "registry-storage", "persistent_volume_claim": {"claim_name": args.claim_name}},
+                *args.storage.volumes,
                 {"name": "registry-secrets", "secret": {"secret_name": self.certificate.secret_name}},
             ],
         }
@@ -167,12 +187,14 @@ class Registry(pulumi.ComponentResource):
             f"{name}-deployment",
             metadata={"namespace": args.namespace, "name": args.service, "labels": labels},
             spec={
-                "replicas": 1,
-                "strategy": {"type": args.strategy},
+                "replicas": args.replicas,
+                "strategy": {"type": args.limits.strategy},
                 "selector": {"match_labels": labels},
                 "template": {"metadata": {"labels": labels}, "spec": pod},
             },
-            opts=child,
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(depends_on=self._check_storage(name, args) if args.storage.folder else [])
+            ),
         )
         k8s.policy.v1.PodDisruptionBudget(
             f"{name}-disruptions",
@@ -189,7 +211,44 @@ class Registry(pulumi.ComponentResource):
                 "policy_types": ["Ingress", "Egress"],
                 # From anywhere: kubelets pull from the network of their nodes.
                 "ingress": [{"ports": [{"port": PORT, "protocol": "TCP"}]}],
+                "egress": args.storage.egress,
             },
             opts=child,
         )
         self.register_outputs({"service_name": self.service_name})
+
+    def _check_storage(self, name: str, args: RegistryArgs) -> k8s.batch.v1.Job:
+        """Makes a Job that fails if the registry's user cannot write: a registry would start, and fail every push."""
+        return k8s.batch.v1.Job(
+            f"{name}-storage-check",
+            metadata={"namespace": args.namespace},
+            spec={
+                "backoff_limit": 0,
+                "template": {
+                    "spec": {
+                        "restart_policy": "Never",
+                        "automount_service_account_token": False,
+                        "enable_service_links": False,
+                        "node_selector": args.node_selector,
+                        "security_context": _POD_SECURITY,
+                        "containers": [
+                            {
+                                # Its name is what the error shows.
+                                "name": f"storage-must-be-writable-by-user-{REGISTRY_UID}",
+                                "image": args.image,
+                                "command": ["/bin/sh", "-c", _WRITE],
+                                "termination_message_policy": "FallbackToLogsOnError",
+                                "security_context": _CONTAINER_SECURITY,
+                                "volume_mounts": args.storage.mounts,
+                            }
+                        ],
+                        "volumes": args.storage.volumes,
+                    }
+                },
+            },
+            # Another image or selector is no reason to check the same storage again.
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                ignore_changes=["spec.template.spec.containers[0].image", "spec.template.spec.nodeSelector"],
+            ),
+        )

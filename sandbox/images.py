@@ -57,9 +57,12 @@ def sandbox_images() -> list[Image]:
         Image(
             "sandbox.local/registry:3.1.2",
             {
+                # A shell, as the project's own image has one.
+                "bin/sh": busybox,
                 "usr/local/bin/registry": gobuild.REGISTRY.path,
                 "etc/distribution/config.yml": layout.SOURCES / "config" / "registry.yml",
             },
+            links={"bin/rm": "sh"},
             entrypoint=("/usr/local/bin/registry",),
             command=("serve", "/etc/distribution/config.yml"),
             # Without it version 3 sends traces to a collector on localhost.

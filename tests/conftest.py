@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncssh
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -14,6 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 ROOT = Path(__file__).parent.parent
+
+
+KUBECONFIG = {
+    "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "admin"}}],
+    "clusters": [{"name": "lab", "cluster": {"server": "https://192.0.2.1:6443"}}],
+    "current-context": "lab",
+}
 
 
 @dataclass(frozen=True)
@@ -61,9 +69,10 @@ def cluster(tmp_path: Path) -> Cluster:
     host_key = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
     (tmp_path / "known_hosts").write_text(f"192.0.2.1 {host_key}\n")
     write_key(tmp_path / "id", asyncssh.generate_private_key("ssh-ed25519").export_private_key())
-    (tmp_path / "kubeconfig").write_text("contexts: [{name: lab}]")
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(KUBECONFIG))
     config = {
         "kubeconfig": f"{tmp_path}/kubeconfig",
+        "cluster": {"server": "https://192.0.2.1:6443"},
         "image": "registry.example.com/registry:3.1.2",
         "storage": {"kind": "hostPath", "node": "node1", "path": "/registry", "size": "10Gi"},
         "ca": {"certFile": f"{tmp_path}/ca.crt", "keyFile": f"{tmp_path}/ca.key"},

@@ -142,23 +142,23 @@ def test_disruptions_and_network_are_limited_to_this_pod(program: RecordingMonit
     assert network["podSelector"] == {"matchLabels": labels}
     assert network["ingress"] == [{"ports": [{"port": 5000, "protocol": "TCP"}]}]
     assert "Egress" in network["policyTypes"]
-    assert "egress" not in network
+    assert network["egress"] is None
 
 
 def test_the_images_are_on_a_claim_bound_to_a_volume_of_one_node(program: RecordingMonitor) -> None:
-    volume = program.inputs("storage-volume")["spec"]
-    claim = program.inputs("storage-claim")
+    volume = program.inputs("storage-hostpath-volume")["spec"]
+    claim = program.inputs("storage-hostpath-claim")
     (term,) = volume["nodeAffinity"]["required"]["nodeSelectorTerms"]
     assert term["matchExpressions"] == [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node1"]}]
     assert volume["hostPath"] == {"path": "/registry", "type": "Directory"}
     assert volume["claimRef"] == {"namespace": "docker-registry", "name": claim["metadata"]["name"]}
-    assert claim["spec"]["volumeName"] == program.inputs("storage-volume")["metadata"]["name"]
+    assert claim["spec"]["volumeName"] == program.inputs("storage-hostpath-volume")["metadata"]["name"]
     assert program.inputs("registry-deployment")["spec"]["strategy"] == {"type": "Recreate"}
 
 
 def test_what_holds_images_is_protected_and_retained(program: RecordingMonitor) -> None:
     kept = {name for name, request in program.requests.items() if request.protect and request.retainOnDelete}
-    assert kept == {"namespace", "storage-volume", "storage-claim"}
+    assert kept == {"namespace-namespace", "storage-hostpath-volume", "storage-hostpath-claim"}
 
 
 def test_the_route_passes_tls_through_and_is_awaited(program: RecordingMonitor) -> None:
@@ -196,12 +196,10 @@ def test_every_resource_has_a_component_as_parent_and_its_name_from_it(program: 
     urns = {request.name: request.parent for request in program.requests.values()}
     for name, parent in urns.items():
         component = parent.rpartition("::")[2]
-        assert (
-            name in {"cluster", "namespace"} or component.startswith("registry-dev") or name.startswith(f"{component}-")
-        )
+        assert name == "cluster" or component.startswith("registry-dev") or name.startswith(f"{component}-")
     components = {request.type for request in program.requests.values() if not request.custom} - {"pulumi:pulumi:Stack"}
     assert components == {
-        f"registry:index:{kind}" for kind in ("Storage", "Registry", "Certificate", "Route", "NodeTrust")
+        f"registry:index:{kind}" for kind in ("Namespace", "Storage", "Registry", "Certificate", "Route", "NodeTrust")
     }
 
 

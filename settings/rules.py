@@ -1,16 +1,19 @@
 """What single settings must be: plain functions that return the value or raise ValueError with reason and mend."""
 
 import re
+from base64 import b64decode
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
 from stat import S_IMODE, S_IRWXG, S_IRWXO
+from urllib.parse import urlsplit
 
 import asyncssh
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -80,9 +83,7 @@ def quantity(value: str) -> str:
 
 def storage_path(value: str) -> str:
     """A folder on a node that neither the system nor the node's own programs use."""
-    path = PurePosixPath(value)
-    if not path.is_absolute() or ".." in path.parts or re.search(r"[\x00-\x1f]", value):
-        raise ValueError("must be an absolute path without '..', such as '/registry'")
+    path = PurePosixPath(absolute_path(value))
     if path in _SHARED_FOLDERS or not _TAKEN_FOLDERS.isdisjoint({path, *path.parents}):
         raise ValueError("is the system's: choose a folder of the registry's own, such as '/registry'")
     return value
@@ -97,13 +98,48 @@ def readable_file(value: Path) -> Path:
     return value
 
 
-def contexts(kubeconfig: Path) -> list[str]:
-    """Returns the names of a kubeconfig's contexts."""
+def absolute_path(value: str) -> str:
+    """An absolute path on another machine, or in a bucket."""
+    if not PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts or re.search(r"[\x00-\x1f]", value):
+        raise ValueError("must be an absolute path without '..', such as '/registry'")
+    return value
+
+
+def https_url(value: str) -> str:
+    """URL of a server that is spoken to over TLS, without a path."""
+    parts = urlsplit(value)
+    if parts.scheme != "https" or not parts.hostname or value != f"https://{parts.netloc}":
+        raise ValueError("must be an https URL without a path, such as 'https://api.example.com:6443'")
+    return value
+
+
+def fingerprint(value: str) -> str:
+    """A SHA-256 fingerprint, with or without colons."""
+    plain = value.replace(":", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", plain):
+        raise ValueError("must be a SHA-256 fingerprint: what `openssl x509 -noout -fingerprint -sha256` prints")
+    return plain
+
+
+def api_server(kubeconfig: Path, context: str | None) -> tuple[str, str | None]:
+    """Returns URL and CA fingerprint (SHA-256) of the API server that a context leads to; the current one if None."""
     try:
         loaded = yaml.safe_load(kubeconfig.read_text())
-        return [entry["name"] for entry in loaded["contexts"]]
+        contexts = {entry["name"]: entry["context"] for entry in loaded["contexts"]}
+        clusters = {entry["name"]: entry["cluster"] for entry in loaded["clusters"]}
+        chosen = context or loaded["current-context"]
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ValueError(f"kubeconfig '{kubeconfig}' has no contexts: give a kubeconfig file") from error
+    if chosen not in contexts:
+        raise ValueError(f"context '{chosen}' is not in '{kubeconfig}': choose of {', '.join(contexts)}")
+    cluster = clusters[contexts[chosen]["cluster"]]
+    if "certificate-authority-data" in cluster:
+        pem = b64decode(cluster["certificate-authority-data"])
+    elif "certificate-authority" in cluster:
+        pem = readable_file(kubeconfig.parent / cluster["certificate-authority"]).read_bytes()
+    else:
+        return cluster["server"], None
+    return cluster["server"], x509.load_pem_x509_certificate(pem).fingerprint(SHA256()).hex()
 
 
 def key_file(value: Path) -> Path:
@@ -111,6 +147,18 @@ def key_file(value: Path) -> Path:
     mode = S_IMODE(readable_file(value).stat().st_mode)
     if mode & (S_IRWXG | S_IRWXO):
         raise ValueError(f"holds a private key that others can read (mode {mode:04o}): run `chmod 0600 {value}`")
+    return value
+
+
+def certificates(value: Path) -> Path:
+    """A readable file of PEM certificates, and nothing secret."""
+    pem = readable_file(value).read_bytes()
+    if b"PRIVATE KEY" in pem:
+        raise ValueError("holds a private key: leave only certificates in it")
+    try:
+        x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise ValueError("has no PEM certificate: give those of the CAs") from error
     return value
 
 

@@ -4,55 +4,43 @@ Everything is checked before the first resource is registered, and every fault i
 """
 
 import json
-from difflib import get_close_matches
+import subprocess
 from pathlib import Path
 from string import Template
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import asyncssh
 import pulumi
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-import rules
+from settings import rules
+from settings.faults import describe
+from settings.section import Section
+from settings.storage import HostPathSettings, StorageSettings
 
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 _NODES_MAX = 64
+_PROJECT = "registry"
 
 Address = Annotated[str, AfterValidator(rules.address)]
 DnsName = Annotated[str, AfterValidator(rules.dns_name)]
 ReadableFile = Annotated[Path, AfterValidator(rules.readable_file)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=False, validate_by_alias=True
-    )
+class SettingsError(Exception):
+    """A stack's settings are missing, unknown or wrong; the message names each key, value, reason and mend."""
 
 
-class HostPathSettings(_Section):
-    """A folder on one node."""
+class ClusterSettings(Section):
+    """The cluster that the stack is for; a kubeconfig that leads to any other is refused before anything is asked."""
 
-    kind: Literal["hostPath"]
-    """`hostPath`."""
-    node: DnsName
-    """Name of the Kubernetes node that has the folder; it must be one of `nodes`."""
-    path: Annotated[str, AfterValidator(rules.storage_path)]
-    """Absolute path of the folder."""
-    size: Annotated[str, AfterValidator(rules.quantity)]
-    """Capacity as a Kubernetes quantity."""
+    server: Annotated[str, AfterValidator(rules.https_url)]
+    """URL of its API server."""
+    ca_sha256: Annotated[str, AfterValidator(rules.fingerprint)] | None = None
+    """SHA-256 fingerprint of the CA that signs the API server's certificate, which no other cluster can pretend to."""
 
 
-class AuthoritySettings(_Section):
+class AuthoritySettings(Section):
     """The cluster CA, as files."""
 
     cert_file: Annotated[Path, AfterValidator(rules.ca_certificate)]
@@ -77,7 +65,7 @@ class AuthoritySettings(_Section):
         return self
 
 
-class CertificateSettings(_Section):
+class CertificateSettings(Section):
     """Lifetime of the registry's certificate."""
 
     validity_hours: int = Field(default=17520, gt=0)
@@ -95,14 +83,14 @@ class CertificateSettings(_Section):
         return self
 
 
-class RouteSettings(_Section):
+class RouteSettings(Section):
     """The passthrough Route."""
 
     host: DnsName
     """Host name under which clients outside the cluster reach the registry."""
 
 
-class NodeSettings(_Section):
+class NodeSettings(Section):
     """A node whose container runtime pulls from the registry."""
 
     name: DnsName
@@ -113,7 +101,7 @@ class NodeSettings(_Section):
     """TCP port of its SSH server."""
 
 
-class SshSettings(_Section):
+class SshSettings(Section):
     """Login to the nodes."""
 
     user: str = Field(min_length=1)
@@ -144,22 +132,28 @@ class SshSettings(_Section):
         )
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything a stack may set, under the project's name in `Pulumi.<stack>.yaml`."""
 
     kubeconfig: ReadableFile
     """Kubeconfig of the stack's cluster."""
     context: str | None = None
     """Context in it; its current one unless set."""
-    namespace: Annotated[str, AfterValidator(rules.own_namespace)] = "docker-registry"
-    """Namespace that the stack makes for the registry."""
+    cluster: ClusterSettings
+    """Identity of the stack's cluster."""
+    create_namespace: bool = True
+    """Whether the stack makes the namespace; otherwise it exists."""
+    namespace: Annotated[str, AfterValidator(rules.dns_label)] = "docker-registry"
+    """Namespace of the registry."""
     version: str | None = None
     """What `${version}` in `image` stands for."""
     image: str
     """Image of the registry, with a tag or a digest; `${component}` in it stands for `docker-registry`."""
     node_selector: dict[str, str] = Field(default={"region": "infra"}, min_length=1)
     """Labels of the nodes that may run the registry."""
-    storage: HostPathSettings
+    replicas: int = Field(default=1, ge=0)
+    """Number of the registry's pods."""
+    storage: StorageSettings
     """Where the images are kept."""
     ca: AuthoritySettings
     """The cluster CA that signs the registry's certificate."""
@@ -183,11 +177,35 @@ class Settings(_Section):
             mend = "set registry:version" if name in names else f"only {' and '.join(names)} can stand there"
             raise ValueError(f"has ${{{name}}}, which stands for nothing: {mend}") from error
 
+    @field_validator("namespace")
+    @classmethod
+    def _check_namespace(cls, namespace: str, info: ValidationInfo) -> str:
+        return rules.own_namespace(namespace) if info.data.get("create_namespace", True) else namespace
+
     @model_validator(mode="after")
-    def _check_context(self) -> Self:
-        known = rules.contexts(self.kubeconfig)
-        if self.context and self.context not in known:
-            raise ValueError(f"context '{self.context}' is not in '{self.kubeconfig}': choose of {', '.join(known)}")
+    def _check_cluster(self) -> Self:
+        server, ca = rules.api_server(self.kubeconfig, self.context)
+        if server != self.cluster.server:
+            raise ValueError(
+                f"kubeconfig '{self.kubeconfig}' leads to {server}, but cluster.server is {self.cluster.server}: "
+                "this stack is for that cluster alone; give its kubeconfig and context"
+            )
+        if self.cluster.ca_sha256 not in (None, ca):
+            raise ValueError(
+                f"kubeconfig '{self.kubeconfig}' trusts the CA {ca or '(none)'}, but cluster.caSha256 is "
+                f"{self.cluster.ca_sha256}: this stack is for that cluster alone; give its kubeconfig and context"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_replicas(self) -> Self:
+        limits = self.storage.limits
+        if limits.most_replicas is not None and self.replicas > limits.most_replicas:
+            raise ValueError(
+                f"replicas {self.replicas} is more than storage.kind '{self.storage.kind}' allows, for "
+                f"{limits.reason}: set it to {limits.most_replicas}, or choose s3, nfs or a claim with accessMode "
+                "ReadWriteMany"
+            )
         return self
 
     @model_validator(mode="after")
@@ -202,7 +220,7 @@ class Settings(_Section):
                 f"nodes has {len(names)} entries: each is a resource, and above {_NODES_MAX} their checkpoints take "
                 "longer than the work; split the nodes among stacks"
             )
-        if self.storage.node not in names:
+        if isinstance(self.storage, HostPathSettings) and self.storage.node not in names:
             raise ValueError(
                 f"storage.node '{self.storage.node}' is not one of nodes ({', '.join(names)}): add it there"
             )
@@ -229,18 +247,43 @@ def load() -> Settings:
     Raises:
         pulumi.RunError: some are missing, unknown or wrong; the message names each key, value, reason and mend.
     """
-    project = pulumi.get_project()
-    prefix = f"{project}:"
     values = {
-        key.removeprefix(prefix): _value(raw)
+        key.removeprefix(f"{_PROJECT}:"): _value(raw)
         for key, raw in pulumi.runtime.get_config_env().items()
-        if key.startswith(prefix)
+        if key.startswith(f"{_PROJECT}:")
     }
+    try:
+        return _validated(pulumi.get_stack(), values)
+    except SettingsError as error:
+        raise pulumi.RunError(str(error)) from None
+
+
+def of_stack(stack: str) -> Settings:
+    """The settings of a stack, for a command that runs beside the program; the engine decrypts the secret ones.
+
+    Raises:
+        SettingsError: the engine cannot read them, or some are missing, unknown or wrong.
+    """
+    command = ["pulumi", "config", "--json", "--show-secrets", "--stack", stack]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise SettingsError(f"the settings of stack '{stack}' cannot be read: {done.stderr.strip()}")
+    return _validated(
+        stack,
+        {
+            key.removeprefix(f"{_PROJECT}:"): entry.get("objectValue", entry["value"])
+            for key, entry in json.loads(done.stdout).items()
+            if key.startswith(f"{_PROJECT}:")
+        },
+    )
+
+
+def _validated(stack: str, values: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        faults = "\n".join(f"  {_describe(prefix, fault)}" for fault in error.errors())
-        raise pulumi.RunError(f"stack '{pulumi.get_stack()}' has wrong settings:\n{faults}") from None
+        faults = "\n".join(f"  {describe(_PROJECT, Settings, fault)}" for fault in error.errors())
+        raise SettingsError(f"stack '{stack}' has wrong settings:\n{faults}") from None
 
 
 def _value(raw: str) -> Any:  # noqa: ANN401 (any JSON value)
@@ -249,35 +292,3 @@ def _value(raw: str) -> Any:  # noqa: ANN401 (any JSON value)
         return json.loads(raw) if raw.startswith(("{", "[")) else raw
     except ValueError:
         return raw
-
-
-def _describe(prefix: str, fault: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails is a private type's name)
-    """One line for one fault: the key as it stands in the stack's file, the value, the reason and the mend."""
-    path = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
-    match fault["type"]:
-        case "missing":
-            return f"{path} is missing: set it, see the table of settings in the README"
-        case "extra_forbidden":
-            near = get_close_matches(str(fault["loc"][-1]), _known_keys(fault["loc"][:-1]), n=1)
-            mend = f"did you mean '{near[0]}'?" if near else "remove it, see the table of settings in the README"
-            return f"{path} is not a setting: {mend}"
-        case "value_error" if isinstance(fault["input"], dict | BaseModel):
-            return f"{path.rstrip(':')}: {fault['ctx']['error']}"
-        case "value_error":
-            return f"{path} '{fault['input']}' {fault['ctx']['error']}"
-        case _:
-            return f"{path} '{fault['input']}' is wrong: {fault['msg'].removeprefix('Input ')}"
-
-
-def _known_keys(path: tuple[str | int, ...]) -> list[str]:
-    """Keys of the section at a path."""
-    section: type[BaseModel] = Settings
-    for part in path:
-        if isinstance(part, str):
-            field = next(f for f in section.model_fields.values() if f.alias == part)
-            section = next(
-                t
-                for t in (field.annotation, *getattr(field.annotation, "__args__", ()))
-                if isinstance(t, type) and issubclass(t, BaseModel)
-            )
-    return [str(field.alias) for field in section.model_fields.values()]

@@ -1,0 +1,59 @@
+"""A folder on one node."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_command as command
+import pulumi_kubernetes as k8s
+
+from components.ssh import Ssh
+from components.storage.backend import REGISTRY_UID, Backend
+from components.storage.component import kept
+from components.storage.static_volume import StaticVolume
+
+# The folder comes on stdin, so that no path is ever read as shell text.
+_PREPARE = f"""\
+IFS= read -r folder && install -d -m 0750 -o {REGISTRY_UID} -g {REGISTRY_UID} -- "$folder" || exit
+if command -v selinuxenabled >/dev/null && selinuxenabled; then chcon -t container_file_t -l s0 -- "$folder"; fi
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostPath:
+    """A hostPath volume pinned to the one node that has the folder: on any other, the pod would start with none.
+
+    The folder is made over SSH, owned by the registry's user, and labelled for containers where SELinux is on.
+    """
+
+    path: pulumi.Input[str]
+    """Absolute path of the folder. A change replaces the volume."""
+    node: pulumi.Input[str]
+    """Name of the Kubernetes node that has the folder. A change replaces the volume."""
+    size: pulumi.Input[str]
+    """Capacity as a Kubernetes quantity, such as `10Gi`."""
+    ssh: Ssh
+    """Login to that node, to make the folder."""
+
+    def make(self, name: str, namespace: pulumi.Input[str], parent: pulumi.Resource) -> Backend:
+        """Makes folder, volume and claim."""
+        folder = command.remote.Command(
+            f"{name}-folder",
+            connection=self.ssh.connection,
+            create=_PREPARE,
+            stdin=pulumi.Output.concat(self.path, "\n"),
+            add_previous_output_in_env=False,
+            logging=command.remote.Logging.NONE,
+            opts=pulumi.ResourceOptions(parent=parent),
+        )
+        on_node: k8s.core.v1.NodeSelectorTermArgsDict = {
+            "match_expressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [self.node]}]
+        }
+        return StaticVolume(
+            claim="registry-hostpath",
+            size=self.size,
+            access_mode="ReadWriteOnce",
+            source={
+                "host_path": {"path": self.path, "type": "Directory"},
+                "node_affinity": {"required": {"node_selector_terms": [on_node]}},
+            },
+        ).make(name, namespace, kept(parent, folder))

@@ -1,0 +1,89 @@
+"""A bucket of an S3-compatible object store."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.storage.backend import Backend
+
+_CA = "/registry-storage-ca"
+_DNS_PORT = 53
+_HTTPS_PORT = 443
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3:
+    """A bucket that exists; the credentials are in a Secret."""
+
+    bucket: str
+    """Name of the bucket."""
+    region: str
+    """Region of the bucket."""
+    endpoint: str | None
+    """URL of the store, `https://host:port`; Amazon's if None."""
+    ca_pem: str | None
+    """Certificates of the CAs that signed the store's certificate (PEM), besides those that the image trusts."""
+    root_directory: str
+    """Prefix of all objects, an absolute path."""
+    access_key: pulumi.Output[str]
+    """Access key, a secret."""
+    secret_key: pulumi.Output[str]
+    """Secret key, a secret."""
+
+    def make(self, name: str, namespace: pulumi.Input[str], parent: pulumi.Resource) -> Backend:
+        """Makes the Secret of the credentials, and one of the CA; new content is a new name, so the pods roll over."""
+        child = pulumi.ResourceOptions(parent=parent)
+        credentials = k8s.core.v1.Secret(
+            f"{name}-credentials",
+            metadata={"namespace": namespace},
+            string_data={"accesskey": self.access_key, "secretkey": self.secret_key},
+            opts=child,
+        )
+        settings = {
+            # It takes the place of whatever storage the image's own configuration has.
+            "REGISTRY_STORAGE": "s3",
+            "REGISTRY_STORAGE_S3_BUCKET": self.bucket,
+            "REGISTRY_STORAGE_S3_REGION": self.region,
+            "REGISTRY_STORAGE_S3_ROOTDIRECTORY": self.root_directory,
+            # Clients trust the registry, and need neither trust nor reach the store.
+            "REGISTRY_STORAGE_REDIRECT_DISABLE": "true",
+            "REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR": "inmemory",
+        }
+        if self.endpoint:
+            settings["REGISTRY_STORAGE_S3_REGIONENDPOINT"] = self.endpoint
+            settings["REGISTRY_STORAGE_S3_FORCEPATHSTYLE"] = "true"
+        volumes: list[k8s.core.v1.VolumeArgsDict] = []
+        mounts: list[k8s.core.v1.VolumeMountArgsDict] = []
+        if self.ca_pem:
+            authorities = k8s.core.v1.ConfigMap(
+                f"{name}-ca", metadata={"namespace": namespace}, data={"ca.crt": self.ca_pem}, opts=child
+            )
+            settings["SSL_CERT_DIR"] = _CA
+            volumes.append({"name": "storage-ca", "config_map": {"name": authorities.metadata.name}})
+            mounts.append({"name": "storage-ca", "mount_path": _CA, "read_only": True})
+        port = (urlsplit(self.endpoint).port if self.endpoint else None) or _HTTPS_PORT
+        return Backend(
+            environment=[
+                *[_variable(name, value) for name, value in settings.items()],
+                *[_secret_variable(credentials.metadata.name, key) for key in ("accesskey", "secretkey")],
+            ],
+            volumes=volumes,
+            mounts=mounts,
+            egress=[
+                {"ports": [{"port": port, "protocol": "TCP"}]},
+                {"ports": [{"port": _DNS_PORT, "protocol": protocol} for protocol in ("UDP", "TCP")]},
+            ],
+        )
+
+
+def _variable(name: str, value: str) -> k8s.core.v1.EnvVarArgsDict:
+    return {"name": name, "value": value}
+
+
+def _secret_variable(secret_name: pulumi.Output[str], key: str) -> k8s.core.v1.EnvVarArgsDict:
+    return {
+        "name": f"REGISTRY_STORAGE_S3_{key.upper()}",
+        "value_from": {"secret_key_ref": {"name": secret_name, "key": key}},
+    }

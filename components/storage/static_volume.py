@@ -1,0 +1,52 @@
+"""A volume that an administrator names, and the claim that is bound to it."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.storage.backend import Backend
+from components.storage.claim import claim_backend
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticVolume:
+    """A PersistentVolume and its claim, with what the two agree on."""
+
+    claim: str
+    """Name of the claim; with the namespace before it, the name of the volume."""
+    size: pulumi.Input[str]
+    """Capacity as a Kubernetes quantity."""
+    access_mode: str
+    """Access mode of both."""
+    source: k8s.core.v1.PersistentVolumeSpecArgsDict
+    """The source and what it needs, as they stand in the volume's spec."""
+
+    def make(self, name: str, namespace: pulumi.Input[str], options: pulumi.ResourceOptions) -> Backend:
+        """Makes both, named after the component."""
+        volume = k8s.core.v1.PersistentVolume(
+            f"{name}-volume",
+            metadata={"name": pulumi.Output.concat(namespace, "-", self.claim)},
+            spec={
+                "capacity": {"storage": self.size},
+                "access_modes": [self.access_mode],
+                "persistent_volume_reclaim_policy": "Retain",
+                # No class: neither a default class nor a provisioner may take part.
+                "storage_class_name": "",
+                "claim_ref": {"namespace": namespace, "name": self.claim},
+                **self.source,
+            },
+            opts=options,
+        )
+        claim = k8s.core.v1.PersistentVolumeClaim(
+            f"{name}-claim",
+            metadata={"namespace": namespace, "name": self.claim},
+            spec={
+                "access_modes": [self.access_mode],
+                "storage_class_name": "",
+                "volume_name": volume.metadata.name,
+                "resources": {"requests": {"storage": self.size}},
+            },
+            opts=options,
+        )
+        return claim_backend(claim.metadata.name)
