@@ -1,9 +1,11 @@
 """The dev stack on the sandbox, as a user gets it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +39,25 @@ def kubectl(*arguments: str, stdin: str | None = None) -> str:
     return run(layout.BIN / "kubectl", f"--kubeconfig={layout.KUBECONFIG}", *arguments, stdin=stdin).stdout
 
 
+@dataclass(frozen=True)
 class Stack:
+    """A stack of the program in a folder."""
+
+    name: str
+    folder: Path
+
+    def pulumi(self, *arguments: str | Path, check: bool = True) -> str:
+        """Runs the engine on the stack; returns all that it printed."""
+        done = pulumi("--cwd", self.folder, *arguments, "--stack", self.name, check=check)
+        return done.stdout + done.stderr
+
+    def up(self, *, check: bool = True) -> str:
+        return self.pulumi("up", "--yes", "--skip-preview", "--continue-on-error", check=check)
+
     @property
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs as they are now."""
-        outputs: dict[str, Any] = json.loads(pulumi("stack", "output", "--stack", "dev", "--json").stdout)
+        outputs: dict[str, Any] = json.loads(self.pulumi("stack", "output", "--json"))
         return outputs
 
     @property
@@ -59,10 +75,63 @@ def stack() -> Iterator[Stack]:
     ran_before = all(node.pid(each) for each in NODES)
     try:
         run("make", "up")
-        yield Stack()
+        yield Stack("dev", ROOT)
     finally:
         if not ran_before:
             run("make", "down")
+
+
+class OtherStack(Stack):
+    """A stack beside `dev`, in a namespace and with a Route host of its name."""
+
+    def configure(self, **settings: object) -> None:
+        """Sets settings, on top of those of `dev`."""
+        config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
+        config["config"] |= {
+            "registry:namespace": self.name,
+            "registry:route": {"host": f"{self.name}.cloudapps.example.com"},
+            **{f"registry:{key}": value for key, value in settings.items()},
+        }
+        (self.folder / f"Pulumi.{self.name}.yaml").write_text(yaml.safe_dump(config))
+
+    def remove(self) -> None:
+        """Removes everything that the stack made, and what it keeps."""
+        self.pulumi("cancel", "--yes", check=False)
+        self.pulumi("state", "unprotect", "--all", "--yes", check=False)
+        self.pulumi("destroy", "--yes", "--skip-preview")
+        self.pulumi("stack", "rm", "--force", "--yes")
+        kubectl("delete", "namespace", self.name, "--ignore-not-found", "--wait=false")
+        volumes = json.loads(kubectl("get", "persistentvolumes", "--output=json"))["items"]
+        for volume in volumes:
+            if volume["spec"].get("claimRef", {}).get("namespace") == self.name:
+                kubectl("delete", "persistentvolume", volume["metadata"]["name"], "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project in another folder, with room for other stack files."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for entry in ROOT.iterdir():
+        if not re.fullmatch(r"Pulumi\..+\.yaml|\.git", entry.name):
+            (folder / entry.name).symlink_to(entry)
+    return folder
+
+
+@pytest.fixture
+def other_stack(stack: Stack, checkout: Path) -> Iterator[Callable[..., OtherStack]]:  # noqa: ARG001 - needs the cluster
+    """Makes stacks beside `dev`; they are gone after the test."""
+    made = []
+
+    def other_stack(name: str, **settings: object) -> OtherStack:
+        other = OtherStack(name, checkout)
+        other.configure(**settings)
+        made.append(other)
+        other.pulumi("stack", "init")
+        return other
+
+    yield other_stack
+    for other in made:
+        other.remove()
 
 
 @pytest.fixture
