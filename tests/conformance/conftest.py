@@ -1,0 +1,68 @@
+"""The plugins that the cases are put to: the fallbacks, or with PLUGINS=official the official ones on PATH."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from sandbox import layout
+from tests.cluster.conftest import kubectl, sandbox
+from tests.conformance import plugin
+from tests.conformance.plugin import Plugin
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> Iterator[Path]:
+    """The sandbox's cluster; it is stopped afterwards unless it ran before."""
+    ran_before = _answers()
+    try:
+        if not ran_before:
+            sandbox("up")
+        yield layout.KUBECONFIG
+    finally:
+        if not ran_before:
+            sandbox("down")
+
+
+def _answers() -> bool:
+    kubectl = (layout.BIN / "kubectl", f"--kubeconfig={layout.KUBECONFIG}", "--request-timeout=5s")
+    ready = (*kubectl, "get", "--raw=/readyz")
+    return layout.KUBECONFIG.exists() and subprocess.run(ready, check=False, capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def namespace(kubeconfig: Path) -> Iterator[str]:
+    """A namespace that goes with the test."""
+    assert kubeconfig.exists()
+    name = f"conformance-{uuid4().hex[:8]}"
+    kubectl(
+        "create",
+        "--filename=-",
+        stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
+    )
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def kubernetes(kubeconfig: Path) -> Iterator[Plugin]:
+    with plugin.start("kubernetes") as kubernetes:
+        kubernetes.configure(kubeconfig=str(kubeconfig))
+        yield kubernetes
+
+
+@pytest.fixture(scope="session")
+def tls() -> Iterator[Plugin]:
+    with plugin.start("tls") as tls:
+        tls.configure()
+        yield tls
+
+
+@pytest.fixture(scope="session")
+def command() -> Iterator[Plugin]:
+    with plugin.start("command") as command:
+        command.configure()
+        yield command
