@@ -6,11 +6,12 @@ import os
 import shutil
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
 from google.protobuf import empty_pb2
+from google.protobuf.message import Message
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
 from sandbox.plugins import rpc
@@ -19,6 +20,10 @@ from sandbox.plugins.values import Properties, decode_properties
 _EXEC = Path(__file__).resolve().parent / "bin" / "pulumi-language-python-exec"
 _MESSAGE_SHOWN = 32
 """Exit code of `_EXEC` when the user has already seen what is wrong."""
+
+_OWN_GROUP = 0
+"""The engine ends its plugins with SIGINT to their process group; what they run ends when the host says so."""
+_CHUNK_BYTES = 65536
 
 _LIST_PACKAGES = """
 import importlib.metadata, json
@@ -63,13 +68,12 @@ class Environment:
             raise EnvironmentNotUsableError(f"virtual environment {self.folder} has no bin/python: run pulumi install")
         return str(python)
 
-    @property
-    def variables(self) -> dict[str, str]:
-        """The environment variables of the programs started in it."""
+    def variables(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """Returns the environment variables of the programs started in it, on top of `base`."""
         if self.folder is None:
-            return dict(os.environ)
-        path = f"{self.folder / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
-        return {**os.environ, "VIRTUAL_ENV": str(self.folder), "PATH": path}
+            return dict(base)
+        path = f"{self.folder / 'bin'}{os.pathsep}{base.get('PATH', '')}"
+        return {**base, "VIRTUAL_ENV": str(self.folder), "PATH": path}
 
     async def packages(self) -> list[Properties]:
         """Returns name and version of each installed package, and the plugin that it belongs to, if any."""
@@ -135,9 +139,10 @@ class _LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     ) -> language_pb2.RuntimeOptionsResponse:
         return language_pb2.RuntimeOptionsResponse()
 
-    async def InstallDependencies(  # noqa: N802
+    # A stream of responses may be written to the context as well as yielded; the stubs' types know only the latter.
+    async def InstallDependencies(  # type: ignore[override]  # noqa: N802
         self, request: language_pb2.InstallDependenciesRequest, context: rpc.Context
-    ) -> AsyncIterator[language_pb2.InstallDependenciesResponse]:
+    ) -> None:
         environment = Environment(request.info)
         commands = []
         if environment.folder is not None and not environment.folder.exists():
@@ -146,17 +151,11 @@ class _LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             commands.append(["python", "-m", "pip", "install", "-r", "requirements.txt"])
         for command in commands:
             process = await asyncio.create_subprocess_exec(
-                *command,
-                cwd=request.directory,
-                env=environment.variables,
-                stdout=PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                *command, cwd=request.directory, env=environment.variables(), stdout=PIPE, stderr=PIPE
             )
-            assert process.stdout is not None  # noqa: S101 - it was asked for
-            async for line in process.stdout:
-                yield language_pb2.InstallDependenciesResponse(stdout=line)
-            if await process.wait():
-                text = f"{' '.join(command)} failed with exit code {process.returncode}"
+            code = await self._relay(process, context, language_pb2.InstallDependenciesResponse)
+            if code:
+                text = f"{' '.join(command)} failed with exit code {code}"
                 await context.abort(grpc.StatusCode.UNKNOWN, text)
 
     async def Run(  # noqa: N802
@@ -184,25 +183,65 @@ class _LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             *(["--dry_run"] if request.dryRun else []),
             str(Path(request.info.program_directory) / request.info.entry_point),
             cwd=request.pwd,
-            env=environment.variables | settings,
-            # The engine ends its plugins with SIGINT to their process group; the program ends when the host says so.
-            process_group=0,
+            env=environment.variables() | settings,
+            process_group=_OWN_GROUP,
         )
-        self._programs.add(process)
-        try:
-            code = await process.wait()
-        finally:
-            await _stop(process)
-            self._programs.discard(process)
+        code = await self._end_of(process)
         if code == 0:
             return language_pb2.RunResponse()
         if code == _MESSAGE_SHOWN:
             return language_pb2.RunResponse(bail=True)
         return language_pb2.RunResponse(error=f"Program exited with non-zero exit code: {code}")
 
+    async def RunPlugin(  # type: ignore[override]  # noqa: N802
+        self, request: language_pb2.RunPluginRequest, context: rpc.Context
+    ) -> None:
+        if request.kind != "analyzer":
+            text = f"{request.info.program_directory}: only policy packs can be run as plugins, not {request.kind} ones"
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+        environment = Environment(request.info)
+        process = await asyncio.create_subprocess_exec(
+            await self._python(environment, context),
+            "-u",
+            "-m",
+            "pulumi.policy",
+            *request.args,
+            request.info.program_directory,
+            cwd=request.pwd,
+            env=environment.variables(dict(variable.split("=", 1) for variable in request.env)),
+            stdout=PIPE,
+            stderr=PIPE,
+            process_group=_OWN_GROUP,
+        )
+        code = await self._relay(process, context, language_pb2.RunPluginResponse)
+        await context.write(language_pb2.RunPluginResponse(exitcode=code))
+
     async def Cancel(self, _request: empty_pb2.Empty, _context: object) -> empty_pb2.Empty:  # noqa: N802
         await asyncio.gather(*map(_stop, list(self._programs)))
         return empty_pb2.Empty()
+
+    async def _relay(self, process: Process, context: rpc.Context, response: type[Message]) -> int:
+        """Sends what a program writes as responses, until it ends; returns its exit code."""
+        sending = asyncio.Lock()
+
+        async def relay(stream: str, reader: asyncio.StreamReader | None) -> None:
+            while reader and (chunk := await reader.read(_CHUNK_BYTES)):
+                async with sending:
+                    await context.write(response(**{stream: chunk}))
+
+        _, _, code = await asyncio.gather(
+            relay("stdout", process.stdout), relay("stderr", process.stderr), self._end_of(process)
+        )
+        return code
+
+    async def _end_of(self, process: Process) -> int:
+        """Returns the exit code of a program when it ends; a call that is cancelled, or the host's end, ends it."""
+        self._programs.add(process)
+        try:
+            return await process.wait()
+        finally:
+            await _stop(process)
+            self._programs.discard(process)
 
     async def _python(self, environment: Environment, context: rpc.Context) -> str:
         try:
