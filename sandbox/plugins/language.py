@@ -8,6 +8,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
@@ -63,10 +64,14 @@ class Environment:
             if found is None:
                 raise EnvironmentNotUsableError("no python3 on PATH: activate the program's virtual environment")
             return found
-        python = self.folder / "bin" / "python"
-        if not python.exists():
+        if self.missing:
             raise EnvironmentNotUsableError(f"virtual environment {self.folder} has no bin/python: run pulumi install")
-        return str(python)
+        return str(self.folder / "bin" / "python")
+
+    @property
+    def missing(self) -> bool:
+        """Whether it is a virtual environment that has yet to be made."""
+        return self.folder is not None and not (self.folder / "bin" / "python").exists()
 
     def variables(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Returns the environment variables of the programs started in it, on top of `base`."""
@@ -143,20 +148,27 @@ class _LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     async def InstallDependencies(  # type: ignore[override]  # noqa: N802
         self, request: language_pb2.InstallDependenciesRequest, context: rpc.Context
     ) -> None:
-        environment = Environment(request.info)
-        commands = []
-        if environment.folder is not None and not environment.folder.exists():
-            commands.append([sys.executable, "-m", "venv", str(environment.folder)])
-        if (Path(request.directory) / "requirements.txt").exists():
-            commands.append(["python", "-m", "pip", "install", "-r", "requirements.txt"])
-        for command in commands:
+        async def run(*command: str) -> None:
             process = await asyncio.create_subprocess_exec(
-                *command, cwd=request.directory, env=environment.variables(), stdout=PIPE, stderr=PIPE
+                *command,
+                cwd=request.directory,
+                env=environment.variables(),
+                stdout=PIPE,
+                stderr=PIPE,
+                process_group=_OWN_GROUP,
             )
             code = await self._relay(process, context, language_pb2.InstallDependenciesResponse)
             if code:
                 text = f"{' '.join(command)} failed with exit code {code}"
                 await context.abort(grpc.StatusCode.UNKNOWN, text)
+
+        environment = Environment(request.info)
+        if environment.missing:
+            await run(sys.executable, "-m", "venv", str(environment.folder))
+        if (Path(request.directory) / "requirements.txt").exists():
+            python = await self._python(environment, context)
+            # pip would look for a newer pip on the network, which may not be there.
+            await run(python, "-m", "pip", "install", "--disable-pip-version-check", "-r", "requirements.txt")
 
     async def Run(  # noqa: N802
         self, request: language_pb2.RunRequest, context: rpc.Context
@@ -215,6 +227,14 @@ class _LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         )
         code = await self._relay(process, context, language_pb2.RunPluginResponse)
         await context.write(language_pb2.RunPluginResponse(exitcode=code))
+
+    async def GenerateProgram(self, request: Any, context: rpc.Context) -> Any:  # noqa: ANN401, ARG002, N802
+        text = (
+            "this language host only runs programs; to write code, install Pulumi with its own pulumi-language-python"
+        )
+        return await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+
+    GenerateProject = GeneratePackage = GenerateProgram
 
     async def Cancel(self, _request: empty_pb2.Empty, _context: object) -> empty_pb2.Empty:  # noqa: N802
         await asyncio.gather(*map(_stop, list(self._programs)))
