@@ -77,7 +77,7 @@ def test_the_virtual_environment_of_the_project_runs_the_program(project: Projec
 
 
 def test_an_unknown_type_names_the_plugin_to_install(project: Project) -> None:
-    project.write("import pulumi_tls as tls\ntls.SelfSignedCert('a', allowed_uses=[], validity_period_hours=1)\n")
+    project.write("import pulumi\npulumi.CustomResource('tls:index/other:Other', 'a', {})\n")
     assert "pulumi plugin install resource tls " in project.pulumi("preview", fails=True)
 
 
