@@ -6,11 +6,13 @@ import os
 import shutil
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
+from google.protobuf.message import Message
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
 from sandbox.plugins import rpc
@@ -19,6 +21,10 @@ from sandbox.plugins.values import Properties, decode_properties
 _EXEC = Path(__file__).resolve().parent / "bin" / "pulumi-language-python-exec"
 _MESSAGE_SHOWN = 32
 """Exit code of `_EXEC` when the user has already seen what is wrong."""
+
+_OWN_GROUP = 0
+"""The engine ends its plugins with SIGINT to their process group; what they run ends when the host says so."""
+_CHUNK_BYTES = 65536
 
 _LIST_PACKAGES = """
 import importlib.metadata, json
@@ -58,18 +64,21 @@ class Environment:
             if found is None:
                 raise EnvironmentNotUsableError("no python3 on PATH: activate the program's virtual environment")
             return found
-        python = self.folder / "bin" / "python"
-        if not python.exists():
+        if self.missing:
             raise EnvironmentNotUsableError(f"virtual environment {self.folder} has no bin/python: run pulumi install")
-        return str(python)
+        return str(self.folder / "bin" / "python")
 
     @property
-    def variables(self) -> dict[str, str]:
-        """The environment variables of the programs started in it."""
+    def missing(self) -> bool:
+        """Whether it is a virtual environment that has yet to be made."""
+        return self.folder is not None and not (self.folder / "bin" / "python").exists()
+
+    def variables(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """Returns the environment variables of the programs started in it, on top of `base`."""
         if self.folder is None:
-            return dict(os.environ)
-        path = f"{self.folder / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
-        return {**os.environ, "VIRTUAL_ENV": str(self.folder), "PATH": path}
+            return dict(base)
+        path = f"{self.folder / 'bin'}{os.pathsep}{base.get('PATH', '')}"
+        return {**base, "VIRTUAL_ENV": str(self.folder), "PATH": path}
 
     async def packages(self) -> list[Properties]:
         """Returns name and version of each installed package, and the plugin that it belongs to, if any."""
@@ -135,29 +144,31 @@ class _LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     ) -> language_pb2.RuntimeOptionsResponse:
         return language_pb2.RuntimeOptionsResponse()
 
-    async def InstallDependencies(  # noqa: N802
+    # A stream of responses may be written to the context as well as yielded; the stubs' types know only the latter.
+    async def InstallDependencies(  # type: ignore[override]  # noqa: N802
         self, request: language_pb2.InstallDependenciesRequest, context: rpc.Context
-    ) -> AsyncIterator[language_pb2.InstallDependenciesResponse]:
-        environment = Environment(request.info)
-        commands = []
-        if environment.folder is not None and not environment.folder.exists():
-            commands.append([sys.executable, "-m", "venv", str(environment.folder)])
-        if (Path(request.directory) / "requirements.txt").exists():
-            commands.append(["python", "-m", "pip", "install", "-r", "requirements.txt"])
-        for command in commands:
+    ) -> None:
+        async def run(*command: str) -> None:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 cwd=request.directory,
-                env=environment.variables,
+                env=environment.variables(),
                 stdout=PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stderr=PIPE,
+                process_group=_OWN_GROUP,
             )
-            assert process.stdout is not None  # noqa: S101 - it was asked for
-            async for line in process.stdout:
-                yield language_pb2.InstallDependenciesResponse(stdout=line)
-            if await process.wait():
-                text = f"{' '.join(command)} failed with exit code {process.returncode}"
+            code = await self._relay(process, context, language_pb2.InstallDependenciesResponse)
+            if code:
+                text = f"{' '.join(command)} failed with exit code {code}"
                 await context.abort(grpc.StatusCode.UNKNOWN, text)
+
+        environment = Environment(request.info)
+        if environment.missing:
+            await run(sys.executable, "-m", "venv", str(environment.folder))
+        if (Path(request.directory) / "requirements.txt").exists():
+            python = await self._python(environment, context)
+            # pip would look for a newer pip on the network, which may not be there.
+            await run(python, "-m", "pip", "install", "--disable-pip-version-check", "-r", "requirements.txt")
 
     async def Run(  # noqa: N802
         self, request: language_pb2.RunRequest, context: rpc.Context
@@ -184,25 +195,73 @@ class _LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             *(["--dry_run"] if request.dryRun else []),
             str(Path(request.info.program_directory) / request.info.entry_point),
             cwd=request.pwd,
-            env=environment.variables | settings,
-            # The engine ends its plugins with SIGINT to their process group; the program ends when the host says so.
-            process_group=0,
+            env=environment.variables() | settings,
+            process_group=_OWN_GROUP,
         )
-        self._programs.add(process)
-        try:
-            code = await process.wait()
-        finally:
-            await _stop(process)
-            self._programs.discard(process)
+        code = await self._end_of(process)
         if code == 0:
             return language_pb2.RunResponse()
         if code == _MESSAGE_SHOWN:
             return language_pb2.RunResponse(bail=True)
         return language_pb2.RunResponse(error=f"Program exited with non-zero exit code: {code}")
 
+    async def RunPlugin(  # type: ignore[override]  # noqa: N802
+        self, request: language_pb2.RunPluginRequest, context: rpc.Context
+    ) -> None:
+        if request.kind != "analyzer":
+            text = f"{request.info.program_directory}: only policy packs can be run as plugins, not {request.kind} ones"
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+        environment = Environment(request.info)
+        process = await asyncio.create_subprocess_exec(
+            await self._python(environment, context),
+            "-u",
+            "-m",
+            "pulumi.policy",
+            *request.args,
+            request.info.program_directory,
+            cwd=request.pwd,
+            env=environment.variables(dict(variable.split("=", 1) for variable in request.env)),
+            stdout=PIPE,
+            stderr=PIPE,
+            process_group=_OWN_GROUP,
+        )
+        code = await self._relay(process, context, language_pb2.RunPluginResponse)
+        await context.write(language_pb2.RunPluginResponse(exitcode=code))
+
+    async def GenerateProgram(self, request: Any, context: rpc.Context) -> Any:  # noqa: ANN401, ARG002, N802
+        text = (
+            "this language host only runs programs; to write code, install Pulumi with its own pulumi-language-python"
+        )
+        return await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+
+    GenerateProject = GeneratePackage = GenerateProgram
+
     async def Cancel(self, _request: empty_pb2.Empty, _context: object) -> empty_pb2.Empty:  # noqa: N802
         await asyncio.gather(*map(_stop, list(self._programs)))
         return empty_pb2.Empty()
+
+    async def _relay(self, process: Process, context: rpc.Context, response: type[Message]) -> int:
+        """Sends what a program writes as responses, until it ends; returns its exit code."""
+        sending = asyncio.Lock()
+
+        async def relay(stream: str, reader: asyncio.StreamReader | None) -> None:
+            while reader and (chunk := await reader.read(_CHUNK_BYTES)):
+                async with sending:
+                    await context.write(response(**{stream: chunk}))
+
+        _, _, code = await asyncio.gather(
+            relay("stdout", process.stdout), relay("stderr", process.stderr), self._end_of(process)
+        )
+        return code
+
+    async def _end_of(self, process: Process) -> int:
+        """Returns the exit code of a program when it ends; a call that is cancelled, or the host's end, ends it."""
+        self._programs.add(process)
+        try:
+            return await process.wait()
+        finally:
+            await _stop(process)
+            self._programs.discard(process)
 
     async def _python(self, environment: Environment, context: rpc.Context) -> str:
         try:

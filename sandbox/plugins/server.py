@@ -260,7 +260,7 @@ class _Servicer(proto.ResourceProviderServicer):
         return await context.abort(
             grpc.StatusCode.UNIMPLEMENTED,
             f"this plugin stands in for the official one of {self.provider.package} and has no schema to write code "
-            f"from: use the import_ option in the program, or pulumi import --generate-code=false",
+            f"from; what pulumi import shows as imported, is: give it --generate-code=false and write the code by hand",
         )
 
     async def Cancel(self, _request: empty_pb2.Empty, _context: object) -> empty_pb2.Empty:  # noqa: N802

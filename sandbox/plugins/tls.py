@@ -1,71 +1,29 @@
-"""The `tls` provider: private keys, certificate requests and certificates signed by a local authority.
+"""The `tls` provider: private keys, certificate requests, and certificates signed by an authority or by themselves.
 
 Every property forces a replacement, except the renewal window of a certificate. Nothing exists outside the state, so
 `read` answers from it and `delete` has nothing to do.
 """
 
 import asyncio
-import base64
 import hashlib
-import ipaddress
+import re
 from abc import abstractmethod
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from sandbox.plugins import certificates, keys
 from sandbox.plugins.server import Call, Current, Difference, Provider, ProviderError, ResourceType
-from sandbox.plugins.values import UNKNOWN, Properties, secret
+from sandbox.plugins.values import UNKNOWN, Json, Properties, secret
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-
-_CURVES: dict[str, type[ec.EllipticCurve]] = {
-    "P224": ec.SECP224R1,
-    "P256": ec.SECP256R1,
-    "P384": ec.SECP384R1,
-    "P521": ec.SECP521R1,
-}
-_CHOICES = {"algorithm": ["RSA", "ECDSA", "ED25519"], "ecdsaCurve": list(_CURVES)}
-_SUBJECT_NAMES = {
-    "country": NameOID.COUNTRY_NAME,
-    "organization": NameOID.ORGANIZATION_NAME,
-    "organizationalUnit": NameOID.ORGANIZATIONAL_UNIT_NAME,
-    "locality": NameOID.LOCALITY_NAME,
-    "province": NameOID.STATE_OR_PROVINCE_NAME,
-    "postalCode": NameOID.POSTAL_CODE,
-    "commonName": NameOID.COMMON_NAME,
-    "serialNumber": NameOID.SERIAL_NUMBER,
-    "emailAddress": NameOID.EMAIL_ADDRESS,
-}
-_KEY_USAGES = {
-    "digital_signature": "digital_signature",
-    "content_commitment": "content_commitment",
-    "key_encipherment": "key_encipherment",
-    "data_encipherment": "data_encipherment",
-    "key_agreement": "key_agreement",
-    "cert_signing": "key_cert_sign",
-    "crl_signing": "crl_sign",
-    "encipher_only": "encipher_only",
-    "decipher_only": "decipher_only",
-}
-_EXTENDED_KEY_USAGES = {
-    "any_extended": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
-    "client_auth": ExtendedKeyUsageOID.CLIENT_AUTH,
-    "code_signing": ExtendedKeyUsageOID.CODE_SIGNING,
-    "email_protection": ExtendedKeyUsageOID.EMAIL_PROTECTION,
-    "ocsp_signing": ExtendedKeyUsageOID.OCSP_SIGNING,
-    "server_auth": ExtendedKeyUsageOID.SERVER_AUTH,
-    "timestamping": ExtendedKeyUsageOID.TIME_STAMPING,
-}
+_CHOICES = {"algorithm": keys.ALGORITHMS, "ecdsaCurve": list(keys.CURVES)}
+_NOT_NEGATIVE = ("validityPeriodHours", "earlyRenewalHours")
 
 
 class TlsProvider(Provider):
-    """Knows `PrivateKey`, `CertRequest` and `LocallySignedCert`."""
+    """Knows `PrivateKey`, `CertRequest`, `LocallySignedCert` and `SelfSignedCert`."""
 
     package = "tls"
     accepts_secrets = False
@@ -77,10 +35,10 @@ class TlsProvider(Provider):
 
 
 class _TlsType(ResourceType):
-    """What the three types have in common.
+    """What the types have in common.
 
     Attributes:
-        secrets: inputs and outputs that are secret whatever the program says.
+        secrets: inputs and outputs that are secret whatever the program says; such inputs are required.
         defaults: the outputs of inputs that are not given.
         computed: outputs that only `create` knows.
     """
@@ -98,11 +56,10 @@ class _TlsType(ResourceType):
         return self.defaults | inputs, set()
 
     async def check(self, call: Call, old: Properties, new: Properties) -> tuple[Properties, list[str]]:  # noqa: ARG002
-        failures = [
-            f"Invalid Attribute Value Match. Attribute {name} value must be one of: [{_quoted(choices)}], "
-            f"got: \"{new[name]}\". Examine values at '{call.urn.name}.{name}'."
-            for name, choices in _CHOICES.items()
-            if new.get(name, UNKNOWN) not in [*choices, UNKNOWN]
+        failures = [f"{problem}. Examine values at '{call.urn.name}.{path}'." for path, problem in _problems(new)]
+        failures += [
+            f"Missing required argument. This plugin needs '{call.urn.name}.{name}'."
+            for name in sorted(self.secrets - self.computed - new.keys())
         ]
         return self._mark(new), failures
 
@@ -118,7 +75,10 @@ class _TlsType(ResourceType):
         if call.preview:
             return "", self._mark(known | dict.fromkeys({*self.computed, "id"}, UNKNOWN))
         # An RSA key takes a second or more to find: the other resources go on meanwhile.
-        resource_id, computed = await asyncio.to_thread(self.make, known)
+        try:
+            resource_id, computed = await asyncio.to_thread(self.make, known)
+        except ValueError as error:
+            raise ProviderError(f"{call.urn.name}: {error}") from None
         return resource_id, self._mark(known | computed | {"id": resource_id})
 
     async def read(self, call: Call, outputs: Properties, inputs: Properties) -> Current:
@@ -150,42 +110,9 @@ class _PrivateKeyType(_TlsType):
     }
 
     def make(self, inputs: Properties) -> tuple[str, Properties]:
-        key: PrivateKey
-        match inputs["algorithm"]:
-            case "RSA":
-                key = rsa.generate_private_key(public_exponent=65537, key_size=inputs["rsaBits"])
-                pem_format = PrivateFormat.TraditionalOpenSSL
-            case "ECDSA":
-                key = ec.generate_private_key(_CURVES[inputs["ecdsaCurve"]]())
-                pem_format = PrivateFormat.TraditionalOpenSSL
-            case _:
-                key = ed25519.Ed25519PrivateKey.generate()
-                pem_format = PrivateFormat.PKCS8
-        public = key.public_key()
-        return _state_id(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)), {
-            "privateKeyPem": key.private_bytes(Encoding.PEM, pem_format, NoEncryption()).decode(),
-            "privateKeyPemPkcs8": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
-            "publicKeyPem": public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
-            **_openssh(key),
-        }
-
-
-def _openssh(key: PrivateKey) -> Properties:
-    """Returns the outputs in the formats of OpenSSH; they are empty for P224, which OpenSSH does not know."""
-    try:
-        public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    except (UnsupportedAlgorithm, ValueError):
-        names = ("privateKeyOpenssh", "publicKeyOpenssh", "publicKeyFingerprintMd5", "publicKeyFingerprintSha256")
-        return dict.fromkeys(names, "")
-    blob = base64.b64decode(public.split()[1])
-    sha256 = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-    return {
-        "privateKeyOpenssh": private.decode(),
-        "publicKeyOpenssh": f"{public.decode()}\n",
-        "publicKeyFingerprintMd5": hashlib.md5(blob, usedforsecurity=False).digest().hex(":"),
-        "publicKeyFingerprintSha256": f"SHA256:{sha256}",
-    }
+        key = keys.make(inputs["algorithm"], inputs["ecdsaCurve"], inputs["rsaBits"])
+        # The official plugin takes a key without this for one of its first version.
+        return _state_id(keys.public_der(key)), keys.formats(key) | {"__meta": '{"schema_version":"1"}'}
 
 
 class _CertRequestType(_TlsType):
@@ -194,31 +121,28 @@ class _CertRequestType(_TlsType):
     computed = frozenset({"certRequestPem", "keyAlgorithm"})
 
     def make(self, inputs: Properties) -> tuple[str, Properties]:
-        key = _load_key("private key PEM", inputs["privateKeyPem"])
-        builder = x509.CertificateSigningRequestBuilder().subject_name(_name(inputs.get("subject") or {}))
-        names: list[x509.GeneralName] = [
-            *(x509.DNSName(name) for name in inputs.get("dnsNames") or []),
-            *(x509.IPAddress(_address(text)) for text in inputs.get("ipAddresses") or []),
-            *(x509.UniformResourceIdentifier(uri) for uri in inputs.get("uris") or []),
-        ]
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical="subject" not in inputs)
-        request = builder.sign(key, _digest(key))
+        key = keys.load("private key PEM", inputs["privateKeyPem"])
+        request = certificates.request(certificates.Holder.of_inputs(inputs, key), key)
         return _state_id(request.public_bytes(Encoding.DER)), {
             "certRequestPem": request.public_bytes(Encoding.PEM).decode(),
-            "keyAlgorithm": _algorithm(key),
+            "keyAlgorithm": keys.algorithm(key),
         }
 
 
-class _LocallySignedCertType(_TlsType):
-    secrets = frozenset({"caPrivateKeyPem"})
+class _CertificateType(_TlsType):
+    """What certificates have in common, whoever signs them."""
+
     defaults: ClassVar[Properties] = {
         "earlyRenewalHours": 0,
         "isCaCertificate": False,
         "readyForRenewal": False,
         "setSubjectKeyId": False,
     }
-    computed = frozenset({"caKeyAlgorithm", "certPem", "maxPathLength", "validityEndTime", "validityStartTime"})
+    computed = frozenset({"certPem", "maxPathLength", "validityEndTime", "validityStartTime"})
+
+    @abstractmethod
+    def parties(self, inputs: Properties) -> tuple[certificates.Holder, certificates.Issuer, Properties]:
+        """Returns whom the certificate is for, who signs it, and the outputs that tell about the key."""
 
     def planned(self, outputs: Properties, inputs: Properties) -> tuple[Properties, set[str]]:
         known = self.defaults | inputs
@@ -228,137 +152,78 @@ class _LocallySignedCertType(_TlsType):
         return known, set()
 
     def make(self, inputs: Properties) -> tuple[str, Properties]:
-        request = _load_request(inputs["certRequestPem"])
-        key = _load_key("CA private key PEM", inputs["caPrivateKeyPem"])
-        authority = _load_certificate(inputs["caCertPem"])
+        holder, issuer, about_key = self.parties(inputs)
         start = datetime.now(UTC)
         end = start + timedelta(hours=inputs["validityPeriodHours"])
-        builder = (
-            x509.CertificateBuilder()
-            .issuer_name(authority.subject)
-            .subject_name(request.subject)
-            .public_key(request.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(start)
-            .not_valid_after(end)
-        )
-        for extension, critical in _extensions(inputs, request, authority):
-            builder = builder.add_extension(extension, critical=critical)
-        certificate = builder.sign(key, _digest(key))
-        return str(certificate.serial_number), {
+        certificate = certificates.issue(holder, issuer, start, end, inputs)
+        return str(certificate.serial_number), about_key | {
             "certPem": certificate.public_bytes(Encoding.PEM).decode(),
-            "caKeyAlgorithm": _algorithm(key),
             "readyForRenewal": _is_due(end, inputs["earlyRenewalHours"]),
             "validityStartTime": _timestamp(start),
             "validityEndTime": _timestamp(end),
         }
 
 
+class _LocallySignedCertType(_CertificateType):
+    secrets = frozenset({"caPrivateKeyPem"})
+    computed = _CertificateType.computed | {"caKeyAlgorithm"}
+
+    def parties(self, inputs: Properties) -> tuple[certificates.Holder, certificates.Issuer, Properties]:
+        holder = certificates.Holder.of_request(inputs["certRequestPem"])
+        key = keys.load("CA private key PEM", inputs["caPrivateKeyPem"])
+        issuer = certificates.load_authority(inputs["caCertPem"], key, holder)
+        return holder, issuer, {"caKeyAlgorithm": keys.algorithm(key)}
+
+
+class _SelfSignedCertType(_CertificateType):
+    secrets = frozenset({"privateKeyPem"})
+    defaults: ClassVar[Properties] = _CertificateType.defaults | {"setAuthorityKeyId": False}
+    computed = _CertificateType.computed | {"keyAlgorithm"}
+
+    def parties(self, inputs: Properties) -> tuple[certificates.Holder, certificates.Issuer, Properties]:
+        key = keys.load("private key PEM", inputs["privateKeyPem"])
+        holder = certificates.Holder.of_inputs(inputs, key)
+        key_id = None
+        if inputs["setAuthorityKeyId"]:
+            if not (inputs["isCaCertificate"] or inputs["setSubjectKeyId"]):
+                text = "Could not determine Authority Key Identifier"
+                raise ProviderError(f"Invalid Certificate Authority: {text}: set setSubjectKeyId, too")
+            key_id = certificates.key_id(holder.public_key)
+        return holder, certificates.Issuer(holder.subject, key, key_id), {"keyAlgorithm": keys.algorithm(key)}
+
+
 _TYPES: dict[str, type[_TlsType]] = {
     "tls:index/privateKey:PrivateKey": _PrivateKeyType,
     "tls:index/certRequest:CertRequest": _CertRequestType,
     "tls:index/locallySignedCert:LocallySignedCert": _LocallySignedCertType,
+    "tls:index/selfSignedCert:SelfSignedCert": _SelfSignedCertType,
 }
 
 
-def _extensions(
-    inputs: Properties, request: x509.CertificateSigningRequest, authority: x509.Certificate
-) -> list[tuple[x509.ExtensionType, bool]]:
-    """Returns the extensions of a certificate, each with whether it is critical."""
-    extensions: list[tuple[x509.ExtensionType, bool]] = []
-    uses: list[str] = inputs["allowedUses"]
-    usages = {name: use in uses for use, name in _KEY_USAGES.items()}
-    if any(usages.values()):
-        extensions.append((x509.KeyUsage(**usages), True))
-    extended = [_EXTENDED_KEY_USAGES[use] for use in uses if use in _EXTENDED_KEY_USAGES]
-    if extended:
-        extensions.append((x509.ExtendedKeyUsage(extended), False))
-    is_authority = inputs["isCaCertificate"]
-    path_length = inputs.get("maxPathLength", -1)
-    constraints = x509.BasicConstraints(ca=is_authority, path_length=path_length if path_length >= 0 else None)
-    extensions.append((constraints, True))
-    if is_authority or inputs["setSubjectKeyId"]:
-        extensions.append((x509.SubjectKeyIdentifier.from_public_key(request.public_key()), False))
-    for extension in authority.extensions:
-        if isinstance(extension.value, x509.SubjectKeyIdentifier):
-            key_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(extension.value)
-            extensions.append((key_id, False))
-    for extension in request.extensions:
-        if isinstance(extension.value, x509.SubjectAlternativeName):
-            extensions.append((extension.value, extension.critical))
-    return extensions
+def _problems(inputs: Properties) -> Iterator[tuple[str, str]]:
+    """Yields what is wrong with inputs, each with the path of the property."""
+    uses = inputs.get("allowedUses")
+    chosen = {f"allowedUses[{index}]": use for index, use in enumerate(uses if isinstance(uses, list) else [])}
+    for path, value in chosen.items():
+        yield from _choice(path, value, certificates.ALLOWED_USES)
+    for name in _CHOICES.keys() & inputs.keys():
+        yield from _choice(name, inputs[name], _CHOICES[name])
+    for name in _NOT_NEGATIVE:
+        hours = inputs.get(name)
+        if isinstance(hours, (int, float)) and hours < 0:
+            yield name, f"Invalid Attribute Value. Attribute {_attribute(name)} value must be at least 0, got: {hours}"
 
 
-def _quoted(words: list[str]) -> str:
-    return " ".join(f'"{word}"' for word in words)
+def _choice(path: str, value: Json, choices: list[str]) -> Iterator[tuple[str, str]]:
+    if value not in [*choices, UNKNOWN]:
+        quoted = " ".join(f'"{choice}"' for choice in choices)
+        text = f'Attribute {_attribute(path)} value must be one of: [{quoted}], got: "{value}"'
+        yield path, f"Invalid Attribute Value Match. {text}"
 
 
-def _name(subject: Properties) -> x509.Name:
-    attributes = [(_SUBJECT_NAMES[key], subject[key]) for key in _SUBJECT_NAMES if subject.get(key)]
-    streets = [(NameOID.STREET_ADDRESS, street) for street in subject.get("streetAddresses") or []]
-    return x509.Name([x509.NameAttribute(oid, value) for oid, value in [*attributes, *streets]])
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        raise ProviderError(f'Failed to parse IP address: "{text}" is not an IPv4 or IPv6 address') from None
-
-
-def _load_request(pem: str) -> x509.CertificateSigningRequest:
-    _require_pem("certificate request PEM", "CERTIFICATE REQUEST", pem)
-    try:
-        return x509.load_pem_x509_csr(pem.encode())
-    except ValueError as error:
-        raise ProviderError(f"Failed to parse certificate request PEM: {error}") from None
-
-
-def _load_certificate(pem: str) -> x509.Certificate:
-    """Returns the first certificate of a bundle: the one that the authority's key has to belong to."""
-    _require_pem("CA certificate PEM", "CERTIFICATE", pem)
-    try:
-        return x509.load_pem_x509_certificates(pem.encode())[0]
-    except ValueError as error:
-        raise ProviderError(f"Failed to parse CA certificate PEM: {error}") from None
-
-
-def _require_pem(what: str, kind: str, pem: str) -> None:
-    if f"-----BEGIN {kind}-----" not in pem:
-        raise ProviderError(f'Failed to parse {what}: failed to decode PEM of expected type "{kind}" from bytes')
-
-
-def _load_key(what: str, pem: str) -> PrivateKey:
-    try:
-        key: Any = serialization.load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        # The library's own message may quote the key.
-        raise ProviderError(f"Failed to parse {what}: it is not an unencrypted private key in PEM format") from None
-    if not isinstance(key, PrivateKey):
-        raise ProviderError(f"Failed to parse {what}: only RSA, ECDSA and ED25519 keys can be used")
-    return key
-
-
-def _algorithm(key: PrivateKey) -> str:
-    match key:
-        case rsa.RSAPrivateKey():
-            return "RSA"
-        case ec.EllipticCurvePrivateKey():
-            return "ECDSA"
-        case _:
-            return "ED25519"
-
-
-def _digest(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None:
-    match key:
-        case ed25519.Ed25519PrivateKey():
-            return None
-        case ec.EllipticCurvePrivateKey(curve=ec.SECP384R1()):
-            return hashes.SHA384()
-        case ec.EllipticCurvePrivateKey(curve=ec.SECP521R1()):
-            return hashes.SHA512()
-        case _:
-            return hashes.SHA256()
+def _attribute(path: str) -> str:
+    """Returns what the official plugin calls a property: `allowed_uses[0]` for `allowedUses[0]`."""
+    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", path)
 
 
 def _is_due(end: datetime, early_hours: float) -> bool:

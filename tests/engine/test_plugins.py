@@ -1,22 +1,10 @@
 """The fallback plugins and language host with a real engine."""
 
-import os
-import shutil
 import signal
-import subprocess
 import sys
-import textwrap
-import time
-from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
 
-import pytest
+from tests.engine.conftest import Project, wait_until
 
-from sandbox import layout
-
-ROOT = Path(__file__).resolve().parents[2]
-FALLBACKS = ROOT / "sandbox" / "plugins" / "bin"
 PROGRAM = """
 import pulumi, pulumi_command as command, pulumi_tls as tls
 
@@ -38,84 +26,8 @@ pulumi.export("key", request.key.private_key_pem)
 """
 
 
-class Project:
-    """A Pulumi project in a folder of its own, with nothing but the fallbacks installed."""
-
-    def __init__(self, folder: Path, engine: str) -> None:
-        self.folder = folder
-        self._engine = engine
-        links = {folder / "bin" / "pulumi-language-python": FALLBACKS / "pulumi-language-python"}
-        for name in ("kubernetes", "tls", "command"):
-            plugin = f"pulumi-resource-{name}"
-            home = folder / "home" / "plugins" / f"resource-{name}-v{version(f'pulumi-{name}')}"
-            links[home / plugin] = FALLBACKS / plugin
-        for link, target in links.items():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(target)
-        (folder / "state").mkdir()
-        self.environment = {
-            "HOME": str(folder),
-            "PATH": os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "PULUMI_HOME": str(folder / "home"),
-            "PULUMI_BACKEND_URL": f"file://{folder}/state",
-            "PULUMI_CONFIG_PASSPHRASE": "test",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        }
-        self.write(PROGRAM)
-        self.pulumi("stack", "init", "test")
-
-    def write(self, program: str, options: str = "") -> None:
-        """Replaces the program; `options` are those of the runtime, as YAML."""
-        (self.folder / "Pulumi.yaml").write_text(f"name: test\nruntime:\n  name: python\n  options: {{{options}}}\n")
-        (self.folder / "__main__.py").write_text(textwrap.dedent(program))
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Starts the engine."""
-        return subprocess.Popen(
-            [self._engine, *arguments, "--non-interactive"],
-            cwd=self.folder,
-            env=self.environment,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-
-    def pulumi(self, *arguments: str, fails: bool = False) -> str:
-        """Runs the engine to its end and returns what it printed."""
-        process = self.start(*arguments)
-        output, _ = process.communicate(timeout=120)
-        assert (process.returncode != 0) == fails, output
-        return output
-
-    def plugins(self) -> list[str]:
-        """Returns the command lines of the plugins that run for this project."""
-        lines = []
-        for process in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                lines.append(process.read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue
-        return [line for line in lines if str(self.folder) in line and "pulumi-" in line]
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    engine = shutil.which("pulumi", path=os.pathsep.join([str(layout.BIN), os.environ["PATH"]]))
-    if engine is None:
-        pytest.fail("no Pulumi engine, neither on PATH nor in .sandbox/bin: `make up` builds one")
-    return Project(tmp_path, engine)
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
 def test_a_stack_lives_from_preview_to_destroy(project: Project) -> None:
+    project.write(PROGRAM)
     project.pulumi("config", "set", "--path", "names[0]", "a.example.com")
     assert "+ 5 to create" in project.pulumi("preview")
     assert "the program says hello" in project.pulumi("up", "--yes", "--skip-preview")
@@ -165,7 +77,7 @@ def test_the_virtual_environment_of_the_project_runs_the_program(project: Projec
 
 
 def test_an_unknown_type_names_the_plugin_to_install(project: Project) -> None:
-    project.write("import pulumi_tls as tls\ntls.SelfSignedCert('a', allowed_uses=[], validity_period_hours=1)\n")
+    project.write("import pulumi\npulumi.CustomResource('tls:index/other:Other', 'a', {})\n")
     assert "pulumi plugin install resource tls " in project.pulumi("preview", fails=True)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -17,6 +18,7 @@ from sandbox.plugins.values import UNKNOWN, Properties, is_secret, reveal
 KEY = "tls:index/privateKey:PrivateKey"
 REQUEST = "tls:index/certRequest:CertRequest"
 CERTIFICATE = "tls:index/locallySignedCert:LocallySignedCert"
+SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
 
 
 def call(token: str, *, preview: bool = False) -> Call:
@@ -191,6 +193,91 @@ def test_what_is_no_pem_is_named_but_not_quoted(token: str, inputs: Properties, 
     assert str(error.value) == message
 
 
+def test_an_authority_and_a_key_that_do_not_belong_together_are_refused(
+    authority: dict[str, str], request_pem: str
+) -> None:
+    _, other = create(KEY, {"algorithm": "ED25519"})
+    inputs = {**authority, "certRequestPem": request_pem, "validityPeriodHours": 1, "allowedUses": ["server_auth"]}
+    with pytest.raises(ProviderError, match="caPrivateKeyPem is not the key of caCertPem"):
+        create(CERTIFICATE, {**inputs, "caPrivateKeyPem": reveal(other["privateKeyPem"])})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "reason"),
+    [
+        (
+            {"ecdsaCurve": "P1"},
+            'Invalid Attribute Value Match. Attribute ecdsa_curve value must be one of: ["P224" "P256" "P384" "P521"], '
+            "got: \"P1\". Examine values at 'k.ecdsaCurve'.",
+        ),
+        (
+            {"validityPeriodHours": -1},
+            "Invalid Attribute Value. Attribute validity_period_hours value must be at least 0, got: -1. "
+            "Examine values at 'k.validityPeriodHours'.",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(inputs: Properties, reason: str) -> None:
+    _, failures = asyncio.run(TlsProvider().resource_type(KEY).check(call(KEY), {}, inputs))
+    assert failures == [reason]
+
+
+def test_an_unknown_use_is_refused_and_named_by_its_place() -> None:
+    inputs = {"caPrivateKeyPem": "", "allowedUses": ["server_auth", "serve", UNKNOWN]}
+    _, failures = asyncio.run(TlsProvider().resource_type(CERTIFICATE).check(call(CERTIFICATE), {}, inputs))
+    assert len(failures) == 1
+    assert 'Attribute allowed_uses[1] value must be one of: ["any_extended" "cert_signing" ' in failures[0]
+    assert failures[0].endswith("got: \"serve\". Examine values at 'k.allowedUses[1]'.")
+
+
+def test_a_missing_key_is_named() -> None:
+    _, failures = asyncio.run(TlsProvider().resource_type(REQUEST).check(call(REQUEST), {}, {"privateKeyPemWo": "k"}))
+    assert failures == ["Missing required argument. This plugin needs 'k.privateKeyPem'."]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"ipAddresses": ["10.0.0"]}, 'Invalid IP address: Failed to parse "10.0.0"'),
+        ({"subject": {"commonName": "a" * 65}}, "k: Attribute's length must be"),
+        ({"dnsNames": ["bücher.example.com"]}, "k: DNSName values should be passed as an A-label string"),
+    ],
+)
+def test_names_that_cannot_be_in_a_request_are_refused(inputs: Properties, message: str) -> None:
+    _, key = create(KEY, {"algorithm": "ED25519"})
+    with pytest.raises(ProviderError, match=message):
+        create(REQUEST, {"privateKeyPem": reveal(key["privateKeyPem"]), **inputs})
+
+
+def self_signed(**inputs: Any) -> x509.Certificate:
+    _, key = create(KEY, {"algorithm": "ECDSA", "ecdsaCurve": "P256"})
+    defaults = {"allowedUses": [], "validityPeriodHours": 1, "privateKeyPem": reveal(key["privateKeyPem"])}
+    _, outputs = create(SELF_SIGNED, {**defaults, **inputs})
+    return x509.load_pem_x509_certificate(outputs["certPem"].encode())
+
+
+def test_a_self_signed_certificate_names_its_own_key_as_authority() -> None:
+    made = self_signed(dnsNames=["a"], setSubjectKeyId=True, setAuthorityKeyId=True)
+    made.verify_directly_issued_by(made)
+    own = made.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    assert made.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier == own
+    assert made.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical
+    with pytest.raises(ProviderError, match="Could not determine Authority Key Identifier"):
+        self_signed(setAuthorityKeyId=True)
+
+
+def test_the_length_of_a_path_counts_for_authorities_only() -> None:
+    limited = self_signed(isCaCertificate=True, maxPathLength=0, subject={"commonName": "ca"})
+    assert limited.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
+    server = self_signed(maxPathLength=3)
+    assert server.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length is None
+
+
+def test_an_authority_needs_a_name() -> None:
+    with pytest.raises(ProviderError, match="Must contain at least one Distinguished Name"):
+        self_signed(isCaCertificate=True)
+
+
 def test_an_unknown_type_names_the_official_plugin() -> None:
     with pytest.raises(ProviderError, match="pulumi plugin install resource tls "):
-        TlsProvider().resource_type("tls:index/selfSignedCert:SelfSignedCert")
+        TlsProvider().resource_type("tls:index/other:Other")
