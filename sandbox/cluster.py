@@ -18,7 +18,7 @@ from typing import cast
 
 from kubernetes import client, config
 
-from sandbox import debian, gobuild, images, layout, network, nfs, node, pki, preflight, toolchain
+from sandbox import debian, gobuild, images, layout, network, nfs, node, pki, preflight, s3, toolchain
 from sandbox.errors import SandboxError
 from sandbox.process import run
 from sandbox.programs import programs
@@ -67,6 +67,9 @@ def up(report: Report) -> None:
             until(partial(_answers, CONTROL_PLANE.address, nfs.PORT), "the NFS server", 30, _LOGS)
             mounter = "the kernel" if nfs.kernel_has_client() else "FUSE, for this kernel has no NFS client"
             stage.detail = f"{CONTROL_PLANE.address}:{nfs.EXPORT}, mounted by {mounter}"
+        with report.stage("S3 buckets") as stage:
+            until(partial(_answers, CONTROL_PLANE.address, s3.PORT), "the S3 server", 30, _LOGS)
+            stage.detail = f"https://{CONTROL_PLANE.address}:{s3.PORT}/{s3.BUCKET}, credentials {s3.credentials()}"
         if started:
             with report.stage("pods") as stage:
                 stage.detail = _await_pods()
@@ -83,7 +86,7 @@ def down() -> None:
 def reset() -> None:
     """Stops the cluster and forgets it, with the Pulumi state kept beside it; what was built stays."""
     down()
-    for folder in (layout.NODES, layout.PKI, layout.SSH, layout.LOGS, layout.PULUMI_STATE):
+    for folder in (layout.NODES, layout.PKI, layout.SSH, layout.S3, layout.LOGS, layout.PULUMI_STATE):
         shutil.rmtree(folder, ignore_errors=True)
     layout.KUBECONFIG.unlink(missing_ok=True)
 
@@ -126,7 +129,7 @@ def _make_programs(report: Report) -> None:
         ]
         for making in large:
             making.result()
-    for program in (gobuild.PAUSE, gobuild.NFS_SERVER, gobuild.NFS_MOUNT):
+    for program in (gobuild.PAUSE, gobuild.NFS_SERVER, gobuild.NFS_MOUNT, gobuild.S3_SERVER, gobuild.RCLONE):
         build(program)
     with report.stage("images"):
         images.write(images.sandbox_images())

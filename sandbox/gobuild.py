@@ -81,6 +81,8 @@ REGISTRY = Program(
 )
 NFS_SERVER = Program("nfsd", "nfs", package="./server")
 NFS_MOUNT = Program("mount.nfs", "nfs", package="./mount")
+S3_SERVER = Program("s3d", "s3", package="./server")
+RCLONE = Program("rclone", "s3", package="./rclone", variables=("github.com/rclone/rclone/fs.Version=v1.76.0",))
 ENGINE = Program(
     "pulumi",
     "engine",

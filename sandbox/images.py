@@ -68,6 +68,11 @@ def sandbox_images() -> list[Image]:
             # Without it version 3 sends traces to a collector on localhost.
             environment={"OTEL_TRACES_EXPORTER": "none"},
         ),
+        Image(
+            "sandbox.local/rclone:1.76.0",
+            {"bin/sh": busybox, "usr/local/bin/rclone": gobuild.RCLONE.path},
+            entrypoint=("rclone",),
+        ),
     ]
 
 

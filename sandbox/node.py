@@ -12,7 +12,7 @@ from xmlrpc.client import ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from sandbox import layout, network, nfs, pki
+from sandbox import layout, network, nfs, pki, s3
 from sandbox.errors import SandboxError
 from sandbox.process import failure
 from sandbox.programs import PATH, SUPERVISOR_SOCKET, supervisor_configuration
@@ -76,6 +76,8 @@ def prepare(node: Node, authority: pki.Authority, login_key: str) -> None:
         export.mkdir(parents=True, exist_ok=True)
         # Pods run as any user.
         export.chmod(0o777)
+        for store in (s3.BUCKETS / s3.BUCKET, s3.METADATA):
+            (node.root / store.relative_to("/")).mkdir(parents=True, exist_ok=True)
     pki.ssh_key(etc / "ssh" / "ssh_host_ed25519_key")
     _write_credentials(node, authority)
 
@@ -293,6 +295,10 @@ def _write_credentials(node: Node, authority: pki.Authority) -> None:
         )
         pki.write_certificate(keys / "kubelet-client", authority, "kube-apiserver", "system:masters")
         pki.write_service_account_key(keys)
+        store = node.root / s3.SETTINGS.relative_to("/")
+        store.mkdir(mode=0o700, exist_ok=True)
+        pki.write_certificate(store / "tls", authority, "s3", addresses=[node.address])
+        shutil.copy(s3.credentials(), store / "credentials")
         users |= {
             "kube-controller-manager": ("system:kube-controller-manager", ""),
             "kube-scheduler": ("system:kube-scheduler", ""),

@@ -5,7 +5,7 @@ import io
 import shlex
 from dataclasses import dataclass
 
-from sandbox import nfs
+from sandbox import nfs, s3
 from sandbox.topology import API_PORT, PODS, SERVICES, Node
 
 SUPERVISOR_SOCKET = "/run/supervisor.sock"
@@ -115,6 +115,15 @@ def _control_plane(node: Node) -> list[Program]:
             ),
         ),
         Program("nfsd", ("nfsd", f"{node.address}:{nfs.PORT}", str(nfs.EXPORT), "/var/lib/nfsd.key")),
+        Program(
+            "s3d",
+            (
+                "s3d",
+                f"{node.address}:{s3.PORT}",
+                *map(str, (s3.BUCKETS, s3.METADATA, s3.SETTINGS / "tls.crt", s3.SETTINGS / "tls.key")),
+                str(s3.SETTINGS / "credentials"),
+            ),
+        ),
         Program("haproxy", ("haproxy", "-W", "-db", "-f", "/etc/haproxy/haproxy.cfg")),
         Program(
             "kube-controller-manager",

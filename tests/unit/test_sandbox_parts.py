@@ -18,7 +18,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from sandbox import cluster, images, layout, network, nfs, node, pki, programs, toolchain, topology
+from sandbox import cluster, images, layout, network, nfs, node, pki, programs, s3, toolchain, topology
 from sandbox.errors import SandboxError
 from sandbox.process import run
 from sandbox.report import Report
@@ -228,3 +228,16 @@ def test_waiting_ends_with_what_was_waited_for() -> None:
 
     with pytest.raises(SandboxError, match=r"the door: not within 0\.1 s \(last: refused\); knock"):
         until(refused, "the door", 0.1, "knock")
+
+
+def test_the_credentials_of_the_store_are_made_once_and_are_its_owners_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(layout, "S3", tmp_path / "s3")
+    file = s3.credentials()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    parser = configparser.RawConfigParser()
+    parser.read(file)
+    assert all(parser["default"][f"aws_{name}"] for name in ("access_key_id", "secret_access_key"))
+    before = file.read_text()
+    assert s3.credentials().read_text() == before
