@@ -2,20 +2,24 @@
 .PHONY: up sandbox preview down sandbox-down reset test check
 .DEFAULT_GOAL := up
 
+# The stack; dev is the sandbox's.
+STACK := dev
+
 python := .sandbox/venv/bin/python
 sandbox := $(python) -m sandbox
-pulumi := $(sandbox) pulumi --
+pulumi := $(sandbox) pulumi --stack $(STACK) --
+is_dev := $(filter dev,$(STACK))
 
-up: .sandbox/venv/ready ## bring the dev stack up, on the sandbox unless its settings name another cluster
-	@$(sandbox) up --stack dev
-	@$(pulumi) stack select --create dev
-	@$(pulumi) up --stack dev --yes --skip-preview --continue-on-error
+up: .sandbox/venv/ready ## bring the stack up, and the sandbox first if the stack's settings name it
+	@$(sandbox) up --stack $(STACK)
+	@$(if $(is_dev),$(sandbox) pulumi -- stack select --create dev)
+	@$(pulumi) up --continue-on-error $(if $(is_dev),--yes --skip-preview)
 
 sandbox: .sandbox/venv/ready ## start the sandbox alone
 	@$(sandbox) up
 
 preview: .sandbox/venv/ready ## show what `make up` would change
-	@$(pulumi) preview --stack dev --diff
+	@$(pulumi) preview --diff
 
 down sandbox-down: .sandbox/venv/ready ## stop the sandbox; images and state stay
 	@$(sandbox) down

@@ -50,8 +50,8 @@ class NodeTrust(pulumi.ComponentResource):
                 node: command.remote.Command(
                     f"{name}-{node}",
                     connection=ssh.connection,
-                    create=f"verb=trust\n{_SCRIPT}",
-                    delete=f"verb=forget\n{_SCRIPT}",
+                    create=ssh.as_root(f"verb=trust\n{_SCRIPT}"),
+                    delete=ssh.as_root(f"verb=forget\n{_SCRIPT}"),
                     stdin=stdin,
                     add_previous_output_in_env=False,
                     logging=command.remote.Logging.NONE,

@@ -1,5 +1,6 @@
 """How a node is reached over SSH."""
 
+import shlex
 from dataclasses import dataclass
 
 import pulumi
@@ -15,7 +16,7 @@ class Ssh:
     port: int
     """TCP port."""
     user: str
-    """Login user, who may write below /etc/docker/certs.d."""
+    """Login user: root, or one who may run `sudo` without a password."""
     host_key: str
     """Expected host key, as `ssh-ed25519 AAAA…`; any other key ends the connection before anything is sent."""
     private_key: pulumi.Output[str] | None
@@ -33,3 +34,7 @@ class Ssh:
             dial_error_limit=3,
             per_dial_timeout=5,
         )
+
+    def as_root(self, script: str) -> str:
+        """Returns a shell script as a command that runs it with root's rights."""
+        return script if self.user == "root" else f"sudo -n sh -c {shlex.quote(script)}"

@@ -102,12 +102,20 @@ def env() -> None:
 
 
 @app.command(context_settings=_PASS_ON)
-def pulumi(arguments: list[str]) -> None:
+def pulumi(
+    arguments: list[str],
+    stack: Annotated[
+        str | None, typer.Option(help="Work on this stack; one that is not the sandbox's gets its own environment.")
+    ] = None,
+) -> None:
     """Run the Pulumi engine with the sandbox's environment; its exit code is passed on."""
     engine = layout.BIN / "pulumi"
     if not engine.exists():
         raise SandboxError(f"there is no engine at {engine}: run `python -m sandbox up` first")
-    os.execve(engine, [str(engine), *arguments], {**os.environ, **toolchain.environment()})  # noqa: S606
+    variables = toolchain.environment(own_stack=stack is None or choice.choose(stack).sandbox)
+    if stack:
+        arguments = [*arguments, "--stack", stack]
+    os.execve(engine, [str(engine), *arguments], {**os.environ, **variables})  # noqa: S606
 
 
 def main() -> None:

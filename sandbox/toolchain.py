@@ -47,18 +47,32 @@ def ensure(report: Report) -> None:
         )
 
 
-def environment() -> dict[str, str]:
-    """The variables that the toolchain needs; what the user exported for backend and passphrase wins."""
+def environment(*, own_stack: bool = True) -> dict[str, str]:
+    """The variables that the toolchain needs; what the user exported for backend and passphrase wins.
+
+    Args:
+        own_stack: Whether the stack is the sandbox's. Any other gets neither its cluster nor its backend, nor its
+            passphrase, which everybody knows.
+
+    Raises:
+        SandboxError: No backend is named for another stack.
+    """
     variables = {
         "PULUMI_HOME": str(layout.PULUMI_HOME),
-        "PULUMI_BACKEND_URL": os.environ.get("PULUMI_BACKEND_URL", layout.PULUMI_STATE.as_uri()),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "KUBECONFIG": str(layout.KUBECONFIG),
         "PATH": os.pathsep.join([str(layout.BIN), str(layout.VENV / "bin"), _user_path()]),
     }
-    if "PULUMI_CONFIG_PASSPHRASE" not in os.environ:
-        variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = os.environ.get(
-            "PULUMI_CONFIG_PASSPHRASE_FILE", str(layout.SOURCES / "passphrase")
+    if own_stack:
+        variables["KUBECONFIG"] = str(layout.KUBECONFIG)
+        variables["PULUMI_BACKEND_URL"] = os.environ.get("PULUMI_BACKEND_URL", layout.PULUMI_STATE.as_uri())
+        if "PULUMI_CONFIG_PASSPHRASE" not in os.environ:
+            variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = os.environ.get(
+                "PULUMI_CONFIG_PASSPHRASE_FILE", str(layout.SOURCES / "passphrase")
+            )
+    elif "PULUMI_BACKEND_URL" not in os.environ:
+        raise SandboxError(
+            "PULUMI_BACKEND_URL is not set, and only the sandbox's own stack is kept in .sandbox: export the backend "
+            "of this stack, such as s3://bucket or file:///folder"
         )
     return variables
 

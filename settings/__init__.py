@@ -105,7 +105,7 @@ class SshSettings(Section):
     """Login to the nodes."""
 
     user: str = Field(min_length=1)
-    """Login user, who may write below /etc/docker/certs.d."""
+    """Login user: root, or one who may run `sudo` without a password."""
     known_hosts_file: ReadableFile
     """The nodes' host keys, in OpenSSH's known_hosts format, as `ssh-keyscan -t ed25519` prints them."""
     private_key_file: Annotated[Path, AfterValidator(rules.login_key)] | None = None

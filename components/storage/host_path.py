@@ -39,7 +39,7 @@ class HostPath:
         folder = command.remote.Command(
             f"{name}-folder",
             connection=self.ssh.connection,
-            create=_PREPARE,
+            create=self.ssh.as_root(_PREPARE),
             stdin=pulumi.Output.concat(self.path, "\n"),
             add_previous_output_in_env=False,
             logging=command.remote.Logging.NONE,

@@ -1,10 +1,12 @@
 """What the how-to promises, on a real cluster, with clients that nobody here wrote."""
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sandbox import layout
 from sandbox.topology import CONTROL_PLANE, NODES
@@ -163,6 +165,29 @@ def test_a_broken_setting_gives_one_message_and_touches_nothing(
     assert (done.stdout + done.stderr).count(message) == 1
     assert "Traceback" not in done.stdout + done.stderr
     assert resources(pulumi("stack", "export", "--stack", "dev", "--show-secrets").stdout) == resources(before)
+
+
+def test_a_stack_pointed_at_another_cluster_stops_before_anything_is_asked(
+    stack: Stack,  # noqa: ARG001
+    settings_with: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        server = f"https://127.0.0.1:{other.getsockname()[1]}"
+        kubeconfig = tmp_path / "kubeconfig"
+        context = {"name": "it", "context": {"cluster": "it", "user": "it"}}
+        clusters = [{"name": "it", "cluster": {"server": server}}]
+        kubeconfig.write_text(yaml.safe_dump({"contexts": [context], "clusters": clusters, "current-context": "it"}))
+        file = settings_with(str(kubeconfig), "registry:kubeconfig")
+
+        for command in (("preview",), ("up", "--yes", "--skip-preview")):
+            done = pulumi(*command, "--stack", "dev", "--config-file", file, check=False)
+            assert done.returncode
+            assert f"leads to {server}, but cluster.server is" in done.stdout + done.stderr
+
+        other.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            other.accept()
 
 
 def resources(export: str) -> object:

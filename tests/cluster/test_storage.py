@@ -1,5 +1,6 @@
 """Every kind of storage keeps the images, whatever happens to pods, nodes and servers."""
 
+import configparser
 import json
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from sandbox import nfs, node
+from sandbox import layout, nfs, node, s3
 from sandbox.topology import CONTROL_PLANE, NODES
 from tests.cluster.conftest import OtherStack, Stack, kubectl, sandbox
 from tests.cluster.images import write_image
@@ -148,6 +149,31 @@ def two_clients_push_200_images(stack: Stack) -> None:
     assert [client.returncode for client in clients] == [0, 0], printed
     for client in NODES:
         sandbox("exec", f"--node={client.name}", "--", "rm", "-r", "/srv/clients")
+
+
+def test_any_number_of_pods_share_a_bucket(workspace: Path, other_stack: MakeStack) -> None:
+    credentials = configparser.ConfigParser()
+    credentials.read(s3.credentials())
+    account = credentials["default"]
+    storage = {
+        "kind": "s3",
+        "bucket": s3.BUCKET,
+        "region": "us-east-1",
+        "endpoint": f"https://{CONTROL_PLANE.address}:{s3.PORT}",
+        "caFile": str(layout.PKI / "ca.crt"),
+        "rootDirectory": "/storage-test",
+        "accessKey": account["aws_access_key_id"],
+        "secretKey": account["aws_secret_access_key"],
+    }
+    stack = other_stack("storage-s3", storage=storage, replicas=3, nodeSelector={"kubernetes.io/os": "linux"})
+    printed = stack.up()
+    assert account["aws_secret_access_key"] not in printed
+    assert len(objects(stack, "pods")) == 3
+    pushed = push(workspace, stack, "kept", size=1 << 24)
+    restart_pods(stack)
+    pull(workspace, stack, f"kept@{pushed}")
+    assert account["aws_secret_access_key"] not in stack.pulumi("preview", "--diff", "--expect-no-changes")
+    sandbox("exec", "--", "rm", "-rf", f"{s3.BUCKETS}/{s3.BUCKET}/storage-test")
 
 
 @pytest.fixture

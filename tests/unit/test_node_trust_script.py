@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from components import node_trust
+from components.ssh import Ssh
 
 CA = "-----BEGIN CERTIFICATE-----\nfirst\n-----END CERTIFICATE-----\n"
 OTHER_CA = CA.replace("first", "second")
@@ -105,3 +106,16 @@ def test_a_cut_transfer_writes_nothing(node: Node) -> None:
     done = node.run("trust", node_trust.trust_request("registry/dev", ["a:5000"], CA)[:-10])
     assert done.returncode != 0
     assert node.trusted() == {}
+
+
+def test_another_user_than_root_runs_the_same_script_by_sudo(tmp_path: Path) -> None:
+    sudo = tmp_path / "sudo"
+    sudo.write_text('#!/bin/sh\n[ "$1" = -n ] && shift && echo "by sudo:" && exec "$@"\n')
+    sudo.chmod(0o755)
+    login = Ssh(host="node1", port=22, user="ops", host_key="", private_key=None)
+    command = login.as_root("""printf "%s\\n" 'it is' "$(cat)" \\\\""")
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], input="data", env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, text=True,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["by sudo:", "it is", "data", "\\"]

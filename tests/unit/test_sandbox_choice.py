@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import layout
+from sandbox import layout, toolchain
 from sandbox.choice import choose
 from sandbox.errors import SandboxError
 
@@ -43,3 +43,18 @@ def test_a_stack_without_settings_is_named(repository: Path) -> None:
     (repository / "Pulumi.prod.yaml").write_text("config: {}\n")
     with pytest.raises(SandboxError, match=r"Pulumi\.prod\.yaml has no registry:kubeconfig"):
         choose("prod")
+
+
+def test_only_the_sandboxes_stack_gets_its_backend_and_its_well_known_passphrase(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    assert "PULUMI_CONFIG_PASSPHRASE_FILE" in toolchain.environment()
+    with pytest.raises(SandboxError, match="PULUMI_BACKEND_URL is not set"):
+        toolchain.environment(own_stack=False)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://states")
+    assert (
+        not {"PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_BACKEND_URL", "KUBECONFIG"}
+        & toolchain.environment(own_stack=False).keys()
+    )

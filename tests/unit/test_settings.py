@@ -9,9 +9,12 @@ from typing import Any
 import asyncssh
 import pulumi
 import pytest
+import yaml
+from cryptography.hazmat.primitives.hashes import SHA256
 
 import settings
-from tests.conftest import Cluster, make_ca, write_pair
+from settings.storage import S3Settings
+from tests.conftest import KUBECONFIG, Cluster, make_ca, write_pair
 
 
 @pytest.fixture
@@ -62,6 +65,10 @@ def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
         ("storage.pathh", "/x", "registry:storage.pathh is not a setting: did you mean 'path'?"),
         ("nodes.0.hots", "x", "registry:nodes[0].hots is not a setting: did you mean 'host'?"),
         ("image", None, "registry:image is missing: set it"),
+        ("cluster", None, "registry:cluster is missing: set it"),
+        ("cluster.server", "http://192.0.2.1", "registry:cluster.server 'http://192.0.2.1' must be an https URL"),
+        ("cluster.caSha256", "abc", "registry:cluster.caSha256 'abc' must be a SHA-256 fingerprint"),
+        ("replicas", -1, "registry:replicas '-1' is wrong"),
         ("image", "registry.example.com/registry", "registry:image 'registry.example.com/registry' must name a fixed"),
         ("image", "registry.example.com/registry:latest", "must name a fixed version"),
         (
@@ -122,6 +129,98 @@ def test_a_bad_setting_gives_one_line_with_key_value_and_reason(
     assert head == "stack 'lab' has wrong settings:"
     assert len(faults) == 1
     assert message in faults[0]
+
+
+NFS = {"kind": "nfs", "server": "nfs.example.com", "path": "/exports/registry", "size": "10Gi"}
+CLAIM = {"kind": "claim", "size": "10Gi"}
+EXISTING = {"kind": "existingClaim", "name": "registry-pvc"}
+EMPTY_DIR = {"kind": "emptyDir", "size": "1Gi"}
+S3 = {"kind": "s3", "bucket": "images", "region": "us-east-1", "accessKey": "key", "secretKey": "very secret"}
+
+
+@pytest.mark.parametrize(
+    ("storage", "replicas", "limits"),
+    [
+        (NFS, 2, ("RollingUpdate", "ClientIP")),
+        (CLAIM, 1, ("Recreate", "None")),
+        (CLAIM | {"accessMode": "ReadWriteMany", "className": "files"}, 2, ("RollingUpdate", "ClientIP")),
+        (EXISTING, 1, ("Recreate", "None")),
+        (EXISTING | {"accessMode": "ReadWriteMany"}, 2, ("RollingUpdate", "ClientIP")),
+        (EMPTY_DIR, 1, ("Recreate", "None")),
+        (S3, 5, ("RollingUpdate", "None")),
+    ],
+)
+def test_each_kind_of_storage_says_its_limits(
+    load: Load, cluster: Cluster, storage: dict[str, Any], replicas: int, limits: tuple[str, str]
+) -> None:
+    loaded = load(cluster.config | {"storage": storage, "replicas": str(replicas)}).storage.limits
+    assert (loaded.strategy, loaded.session_affinity) == limits
+
+
+@pytest.mark.parametrize(
+    ("storage", "message"),
+    [
+        (NFS | {"server": "nfs server"}, "registry:storage.server 'nfs server' must be a host name"),
+        (NFS | {"path": "exports"}, "registry:storage.path 'exports' must be an absolute path"),
+        (NFS | {"mountOptions": ["soft"]}, "registry:storage: mountOptions has soft: the registry would lose writes"),
+        (NFS | {"sever": "x"}, "registry:storage.sever is not a setting: did you mean 'server'?"),
+        ({"kind": "claim"}, "registry:storage.size is missing"),
+        (CLAIM | {"accessMode": "ReadOnlyMany"}, "registry:storage.accessMode 'ReadOnlyMany'"),
+        (EXISTING | {"size": "1Gi"}, "registry:storage.size is not a setting"),
+        (S3 | {"endpoint": "http://s3.example.com"}, "must be an https URL without a path"),
+        (S3 | {"endpoint": "s3.example.com:9000"}, "must be an https URL without a path"),
+        (S3 | {"caFile": "/nowhere"}, "registry:storage.caFile '/nowhere' cannot be read"),
+        (S3 | {"bucket": "ab"}, "registry:storage.bucket 'ab'"),
+        (S3 | {"secretKey": 4711}, "registry:storage.secretKey '…' is wrong"),
+    ],
+)
+def test_a_bad_storage_gives_one_line_and_shows_no_secret(
+    load: Load, cluster: Cluster, storage: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(pulumi.RunError) as caught:
+        load(cluster.config | {"storage": storage})
+    _, *faults = str(caught.value).splitlines()
+    assert len(faults) == 1
+    assert message in faults[0]
+    assert "4711" not in faults[0]
+
+
+@pytest.mark.parametrize("storage", [CLAIM, EXISTING, EMPTY_DIR])
+def test_more_pods_than_a_storage_allows_are_refused(load: Load, cluster: Cluster, storage: dict[str, Any]) -> None:
+    with pytest.raises(pulumi.RunError, match=f"replicas 2 is more than storage.kind '{storage['kind']}' allows"):
+        load(cluster.config | {"storage": storage, "replicas": "2"})
+
+
+def test_the_keys_of_an_object_store_are_secrets(load: Load, cluster: Cluster) -> None:
+    loaded = load(cluster.config | {"storage": S3}).storage
+    assert isinstance(loaded, S3Settings)
+    assert "very secret" not in repr(loaded)
+
+
+def test_a_kubeconfig_of_another_cluster_is_refused(load: Load, cluster: Cluster) -> None:
+    with pytest.raises(
+        pulumi.RunError, match=r"leads to https://192\.0\.2\.1:6443, but cluster\.server is https://prod"
+    ):
+        load(changed(cluster.config, "cluster.server", "https://prod.example.com"))
+
+
+def test_a_kubeconfig_that_trusts_another_ca_is_refused(load: Load, cluster: Cluster) -> None:
+    kubeconfig = deepcopy(KUBECONFIG)
+    kubeconfig["clusters"][0]["cluster"]["certificate-authority"] = "ca.crt"
+    (cluster.folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
+    fingerprint = cluster.ca.fingerprint(SHA256()).hex(":").upper()
+    assert load(changed(cluster.config, "cluster.caSha256", fingerprint))
+    with pytest.raises(pulumi.RunError, match=r"trusts the CA [0-9a-f]{64}, but cluster\.caSha256 is 0{64}"):
+        load(changed(cluster.config, "cluster.caSha256", "0" * 64))
+
+
+def test_a_kubeconfig_that_trusts_no_ca_is_refused_where_one_is_named(load: Load, cluster: Cluster) -> None:
+    with pytest.raises(pulumi.RunError, match=r"trusts the CA \(none\)"):
+        load(changed(cluster.config, "cluster.caSha256", "0" * 64))
+
+
+def test_a_namespace_that_exists_may_be_the_clusters(load: Load, cluster: Cluster) -> None:
+    assert load(cluster.config | {"namespace": "default", "createNamespace": "false"}).namespace == "default"
 
 
 def test_all_faults_are_told_at_once(load: Load, cluster: Cluster) -> None:
