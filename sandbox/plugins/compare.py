@@ -1,9 +1,10 @@
 """Compares the old inputs of a resource with its new ones, path by path."""
 
+import re
 from collections.abc import Iterator
 
 from sandbox.plugins.server import Change
-from sandbox.plugins.values import UNKNOWN, Json, Properties
+from sandbox.plugins.values import UNKNOWN, Json, Properties, is_archive, is_asset
 
 
 def changed_paths(old: Properties, new: Properties) -> dict[str, Change]:
@@ -28,6 +29,10 @@ def _compare_maps(path: str, old: Properties, new: Properties) -> Iterator[tuple
 
 def _compare(path: str, old: Json, new: Json) -> Iterator[tuple[str, Change]]:
     match old, new:
+        case {"hash": was}, {"hash": now} if is_asset(old) or is_archive(old):
+            # The engine leaves out what is there, and the path differs from machine to machine.
+            if was != now:
+                yield path, Change.UPDATE
         case dict(), dict():
             yield from _compare_maps(path, old, new)
         case list(), list():
@@ -43,6 +48,11 @@ def _compare(path: str, old: Json, new: Json) -> Iterator[tuple[str, Change]]:
                 yield join(path, key), Change.DELETE
         case _ if type(old) is not type(new) or old != new:
             yield path, Change.UPDATE
+
+
+def property_name(path: str) -> str:
+    """Returns the name of the property that a path is in."""
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def join(path: str, key: str) -> str:

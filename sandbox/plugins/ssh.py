@@ -4,8 +4,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path, PurePosixPath
 
 import asyncssh
+from asyncssh.packet import String
 
 from sandbox.plugins.server import ProviderError
 from sandbox.plugins.values import Properties
@@ -32,6 +34,81 @@ async def connect(settings: Properties) -> AsyncIterator[asyncssh.SSHClientConne
             raise ProviderError(f"{settings['host']}: {error}") from None
 
 
+class Process(asyncssh.SSHClientProcess[bytes]):
+    """A command that runs on a machine.
+
+    Attributes:
+        refused: the names of those environment variables that the server does not accept.
+    """
+
+    def __init__(self, environment: dict[str, str], extra: dict[str, str]) -> None:
+        super().__init__()
+        self._environment = environment
+        self._extra = extra
+        self.refused: list[str] = []
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:  # type: ignore[override]
+        """Puts the environment before the command; asyncssh itself does not ask whether it is accepted."""
+        super().connection_made(chan)
+        ask = chan._make_request
+
+        async def ask_environment_first(request: bytes, *arguments: bytes) -> bool | None:
+            for name, value in (self._environment | self._extra).items():
+                if not await ask(b"env", String(name), String(value)):
+                    self.refused.append(name)
+            needed = [name for name in self.refused if name in self._environment]
+            if needed:
+                raise ProviderError(
+                    f"environment: the SSH server refuses {', '.join(needed)}: allow that with AcceptEnv in its "
+                    f"sshd_config, or hand the value to the command on stdin"
+                )
+            return await ask(request, *arguments)
+
+        chan._make_request = ask_environment_first  # type: ignore[method-assign]
+
+
+async def start(
+    connection: asyncssh.SSHClientConnection, command: str, environment: dict[str, str], extra: dict[str, str]
+) -> Process:
+    """Starts a command on a machine.
+
+    Raises:
+        ProviderError: the server refuses a variable of `environment`; it may refuse those of `extra`.
+    """
+    _, process = await connection.create_session(lambda: Process(environment, extra), command, encoding=None)
+    assert isinstance(process, Process)  # noqa: S101 - for the type checker
+    return process
+
+
+async def copy(connection: asyncssh.SSHClientConnection, source: Properties, remote_path: str) -> None:
+    """Copies an asset or archive to a machine.
+
+    A folder lands in `remote_path`, under its own name, or, where its path ends in a slash, what is in it does. A file
+    lands in `remote_path` if that is a folder, and is called so if it is not. Folders on the way are made.
+
+    Raises:
+        ProviderError: a text is to be copied to a folder.
+    """
+    async with connection.start_sftp_client() as sftp:
+        if "text" in source:
+            if await sftp.isdir(remote_path):
+                text = "is a directory; when using a text asset, remotePath must be a file path"
+                raise ProviderError(f"remote path {remote_path} {text}")
+            await sftp.makedirs(PurePosixPath(remote_path).parent, exist_ok=True)
+            async with sftp.open(remote_path, "wb") as file:
+                await file.write(source["text"].encode())
+            return
+        path = source["path"]
+        if Path(path).is_dir():
+            await sftp.makedirs(remote_path, exist_ok=True)
+            what = sorted(Path(path).iterdir()) if path.endswith("/") else [Path(path)]
+        else:
+            await sftp.makedirs(PurePosixPath(remote_path).parent, exist_ok=True)
+            what = [Path(path)]
+        for each in what:
+            await sftp.put(each, remote_path, recurse=True, follow_symlinks=True)
+
+
 async def _dial(settings: Properties, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
     limit = settings.get("dialErrorLimit", 10)
     options = _options(settings)
@@ -51,6 +128,7 @@ def _options(settings: Properties) -> asyncssh.SSHClientConnectionOptions:
     """Returns how to connect; the user's own SSH configuration and known hosts play no part in it."""
     host_key = settings.get("hostKey")
     private_key = settings.get("privateKey")
+    patience = settings.get("perDialTimeout", 15)
     try:
         return asyncssh.SSHClientConnectionOptions(
             config=None,
@@ -63,7 +141,10 @@ def _options(settings: Properties) -> asyncssh.SSHClientConnectionOptions:
             agent_path=None if private_key else settings.get("agentSocketPath", os.environ.get("SSH_AUTH_SOCK")),
             known_hosts=([asyncssh.import_public_key(host_key)], [], []) if host_key else None,
             # A server that accepts the connection and then says nothing counts as a failed attempt, too.
-            connect_timeout=settings.get("perDialTimeout", 15) or None,
+            connect_timeout=patience or None,
+            # One that says nothing any more, whether it is gone or hangs, counts as gone after three such times.
+            keepalive_interval=patience,
+            keepalive_count_max=3,
         )
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         raise ProviderError(f"{settings['host']}: privateKey or hostKey cannot be used: {error}") from None

@@ -55,6 +55,16 @@ def is_secret(value: Json) -> bool:
     return isinstance(value, dict) and value.get(_TYPE_MARKER) == rpc._special_secret_sig
 
 
+def is_asset(value: Json) -> bool:
+    """Says whether a value is an asset: a `path`, a `text` or a `uri`, and the `hash` of what is there."""
+    return isinstance(value, dict) and value.get(_TYPE_MARKER) == rpc._special_asset_sig
+
+
+def is_archive(value: Json) -> bool:
+    """Says whether a value is an archive: a `path`, a `uri` or `assets`, and the `hash` of what is there."""
+    return isinstance(value, dict) and value.get(_TYPE_MARKER) == rpc._special_archive_sig
+
+
 def reveal(value: Json) -> Json:
     """Returns a value without the secret markers in it, at any depth."""
     if is_secret(value):
