@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from sandbox import layout
+from tests.conformance.conftest import kubeconfig, namespace
+
+__all__ = ["kubeconfig", "namespace"]
 
 FALLBACKS = Path(__file__).resolve().parents[2] / "sandbox" / "plugins" / "bin"
 

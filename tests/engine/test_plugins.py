@@ -1,9 +1,11 @@
 """The fallback plugins and language host with a real engine."""
 
+import json
 import signal
 import sys
 
 from tests.engine.conftest import Project, wait_until
+from tests.machine import running
 
 PROGRAM = """
 import pulumi, pulumi_command as command, pulumi_tls as tls
@@ -90,6 +92,27 @@ def test_an_interrupt_ends_a_command(project: Project) -> None:
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     assert process.returncode != 0, output
+    wait_until(lambda: not project.plugins(), "plugins run on after an interrupt")
+
+
+def test_an_interrupt_ends_the_connection_of_a_remote_command(project: Project) -> None:
+    files = project.folder / "machine"
+    files.mkdir()
+    with running(files) as machine:
+        (project.folder / "connection.json").write_text(json.dumps(machine.connection))
+        project.write("""
+            import json, pathlib, pulumi_command as command
+            connection = json.loads(pathlib.Path("connection.json").read_text())
+            command.remote.Command("slow", connection=connection, create="echo begun; sleep 600")
+        """)
+        process = project.start("up", "--yes", "--skip-preview")
+        assert process.stdout is not None
+        while "begun" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+        assert process.returncode != 0, output
+        machine.wait_until_closed()
     wait_until(lambda: not project.plugins(), "plugins run on after an interrupt")
 
 
