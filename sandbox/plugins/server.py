@@ -33,16 +33,19 @@ class ProviderError(Exception):
 
 
 class InitError(Exception):
-    """A resource exists now but is not as it should be: it stays in the state, with the reasons."""
+    """A resource exists now but is not as it should be: it stays in the state, with the reasons.
+
+    Its inputs are those of the program, or for a resource that was read those that were found.
+    """
 
     def __init__(
-        self, message: str, *, resource_id: str, outputs: Properties, inputs: Properties, reasons: list[str]
+        self, message: str, *, resource_id: str, outputs: Properties, inputs: Properties | None, reasons: list[str]
     ) -> None:
         super().__init__(message)
         self.details = proto.ErrorResourceInitFailed(
             id=resource_id,
             properties=encode_properties(outputs),
-            inputs=encode_properties(inputs),
+            inputs=None if inputs is None else encode_properties(inputs),
             reasons=reasons,
         )
 
@@ -114,12 +117,16 @@ class Call:
         resource_id: its id; empty as long as it has none.
         preview: whether nothing may be changed.
         timeout: seconds that the operation may take; 0 means what is usual for the type.
+        proposed_name: the name that the stack's settings give a resource whose program gives none, or None.
+        may_generate_name: whether the stack's settings let the plugin generate such a name.
     """
 
     urn: Urn
     resource_id: str = ""
     preview: bool = False
     timeout: float = 0
+    proposed_name: str | None = None
+    may_generate_name: bool = True
 
 
 class ResourceType(ABC):
@@ -167,9 +174,9 @@ class Log:
         """Adds a warning."""
         await self._log(engine_pb2.WARNING, urn, message, ephemeral=False)
 
-    async def status(self, urn: Urn, message: str) -> None:
-        """Shows what is being waited for, until the next such line."""
-        await self._log(engine_pb2.INFO, urn, message, ephemeral=True)
+    async def status(self, urn: Urn, message: str, *, warning: bool = False) -> None:
+        """Shows what is being waited for, until the next such line; an empty one ends that."""
+        await self._log(engine_pb2.WARNING if warning else engine_pb2.INFO, urn, message, ephemeral=True)
 
     async def _log(
         self, severity: engine_pb2.LogSeverity.ValueType, urn: Urn, message: str, *, ephemeral: bool
@@ -184,12 +191,14 @@ class Provider(ABC):
 
     Attributes:
         package: the name of its package, as in `pulumi-<package>`.
+        supports_autonaming: whether it names resources as the stack's settings say.
         accepts_secrets: whether property values come with secret markers; without, the engine itself marks those
             outputs secret whose inputs are.
         log: where its resources write to.
     """
 
     package: str
+    supports_autonaming = False
     accepts_secrets = True
     log: Log
 
@@ -279,11 +288,20 @@ class _Servicer(proto.ResourceProviderServicer):
     @_operation
     async def Configure(self, request: proto.ConfigureRequest, _context: object) -> proto.ConfigureResponse:  # noqa: N802
         await self.provider.configure(decode_properties(request.args))
-        return proto.ConfigureResponse(acceptSecrets=self.provider.accepts_secrets, supportsPreview=True)
+        return proto.ConfigureResponse(
+            acceptSecrets=self.provider.accepts_secrets,
+            supportsPreview=True,
+            supports_autonaming_configuration=self.provider.supports_autonaming,
+        )
 
     @_operation
     async def Check(self, request: proto.CheckRequest, _context: object) -> proto.CheckResponse:  # noqa: N802
-        call = Call(Urn(request.urn))
+        autonaming = request.autonaming
+        call = Call(
+            Urn(request.urn),
+            proposed_name=autonaming.proposed_name or None,
+            may_generate_name=autonaming.mode != proto.CheckRequest.AutonamingOptions.DISABLE,
+        )
         olds, news = decode_properties(request.olds), decode_properties(request.news)
         inputs, failures = await self._type_of(call).check(call, olds, news)
         return proto.CheckResponse(

@@ -40,7 +40,7 @@ class RefusedError(Exception):
 
     def __init__(self, error: grpc.RpcError) -> None:
         assert isinstance(error, grpc.Call)
-        self.message = error.details() or ""
+        self.message: str = error.details() or ""
         self.left: Answer = {}
         super().__init__(self.message)
         for key, value in error.trailing_metadata() or ():
@@ -105,8 +105,8 @@ class Resource:
         self.urn = f"{STACK}::{token}::{name}"
         self._fields = {"urn": self.urn, "name": name, "type": token}
 
-    def check(self, news: Values, olds: Values | None = None) -> Answer:
-        return self._call("Check", proto.CheckRequest, olds=olds or {}, news=news, randomSeed=_SEED)
+    def check(self, news: Values, olds: Values | None = None, **fields: Any) -> Answer:
+        return self._call("Check", proto.CheckRequest, olds=olds or {}, news=news, randomSeed=_SEED, **fields)
 
     def inputs(self, news: Values, olds: Values | None = None) -> Values:
         """Returns checked inputs; nothing may be wrong with them."""

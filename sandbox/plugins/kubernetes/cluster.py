@@ -12,11 +12,13 @@ import urllib3.exceptions
 import yaml
 from kubernetes.config import ConfigException
 
+from sandbox.plugins.kubernetes.schema import Schema
 from sandbox.plugins.server import ProviderError
 from sandbox.plugins.values import Json, Properties
 
 _CONNECTIONS = 32
-_REQUEST_SECONDS = 60
+_CONNECT_SECONDS = 10
+_ANSWER_SECONDS = 60
 
 
 class ApiError(ProviderError):
@@ -31,6 +33,10 @@ class ApiError(ProviderError):
         super().__init__(message)
         self.status = status
         self.reason = reason
+
+
+class UnreachableError(ProviderError):
+    """There is no answer from the API server."""
 
 
 @dataclass(frozen=True)
@@ -64,26 +70,48 @@ class Cluster:
         self.namespace: str = config.get("namespace") or _namespace(kubeconfig, context)
         self._host = self._client.configuration.host
         self._kinds: dict[str, dict[str, Kind]] = {}
+        self._schemas: dict[str, Schema | None] = {}
+        self._unreachable: UnreachableError | None = None
 
     async def kind(self, api_version: str, kind: str) -> Kind | None:
-        """Returns where a kind is kept, or None where the cluster does not know it (yet)."""
+        """Returns where a kind is kept, or None where the cluster does not know it (yet).
+
+        Raises:
+            UnreachableError: the API server does not answer, now or the first time.
+        """
         if kind not in self._kinds.get(api_version, {}):
-            self._kinds[api_version] = await self._discover(api_version)
+            found = await self._find(_path(api_version))
+            self._kinds[api_version] = {
+                resource["kind"]: Kind(_path(api_version), resource["name"], resource["namespaced"])
+                for resource in (found or {}).get("resources", [])
+                if "/" not in resource["name"]
+            }
         return self._kinds[api_version].get(kind)
 
-    async def _discover(self, api_version: str) -> dict[str, Kind]:
-        path = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+    async def schema(self, api_version: str) -> Schema | None:
+        """Returns the schema of an API version, or None where the cluster does not know it.
+
+        Raises:
+            UnreachableError: the API server does not answer, now or the first time.
+        """
+        if api_version not in self._schemas:
+            document = await self._find(f"/openapi/v3{_path(api_version)}")
+            self._schemas[api_version] = Schema(document) if document else None
+        return self._schemas[api_version]
+
+    async def _find(self, path: str) -> Properties | None:
+        if self._unreachable:
+            raise self._unreachable
         try:
-            resources = (await self.request("GET", path))["resources"]
+            return await self.request("GET", path)
         except ApiError as error:
             if error.status == HTTPStatus.NOT_FOUND:
-                return {}
-            raise ProviderError(f"the API server at {self._host} does not list {api_version}: {error}") from None
-        return {
-            resource["kind"]: Kind(path, resource["name"], resource["namespaced"])
-            for resource in resources
-            if "/" not in resource["name"]
-        }
+                return None
+            raise ProviderError(f"the API server at {self._host} does not say what it knows: {error}") from None
+        except UnreachableError as error:
+            # Each resource would wait as long again.
+            self._unreachable = error
+            raise
 
     async def request(
         self, method: str, path: str, body: Json = None, *, content_type: str = "application/json", **query: str
@@ -92,25 +120,29 @@ class Cluster:
 
         Raises:
             ApiError: the API server refuses it.
-            ProviderError: the API server cannot be reached.
+            UnreachableError: the API server does not answer.
         """
         try:
             return await to_thread(self._send, method, f"{path}?{urlencode(query)}", body, content_type)
         except urllib3.exceptions.HTTPError as error:
             reason = getattr(error, "reason", error)
-            raise ProviderError(f"unable to reach the API server at {self._host}: {reason}") from None
+            raise UnreachableError(f"unable to reach the API server at {self._host}: {reason}") from None
 
     def _send(self, method: str, path: str, body: Json, content_type: str) -> Properties:
         headers = {"Content-Type": content_type, "Accept": "application/json"}
         serialized = self._client.param_serialize(
             method, path, header_params=headers, body=body, auth_settings=["BearerToken"]
         )
-        response = self._client.call_api(*serialized, _request_timeout=_REQUEST_SECONDS)
+        response = self._client.call_api(*serialized, _request_timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS))
         text = response.read()  # type: ignore[no-untyped-call]
         if 200 <= response.status < 300:  # noqa: PLR2004 - the range of success
             answer: Properties = json.loads(text)
             return answer
         raise _api_error(response.status, text)
+
+
+def _path(api_version: str) -> str:
+    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
 def load_kubeconfig(config: Properties) -> Properties | None:

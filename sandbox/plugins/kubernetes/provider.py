@@ -1,12 +1,53 @@
 """The provider and its one resource type, which fits every kind."""
 
+import os
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential
+
 from sandbox.plugins.kubernetes import objects
-from sandbox.plugins.kubernetes.awaits import NotReadyError, Show, problems, wait_until_gone, wait_until_ready
-from sandbox.plugins.kubernetes.cluster import ApiError, Cluster, Kind, load_kubeconfig, server_of
-from sandbox.plugins.server import Call, Current, Difference, InitError, Log, Provider, ProviderError, ResourceType, Urn
+from sandbox.plugins.kubernetes.awaits import (
+    NotReadyError,
+    Show,
+    assert_ready,
+    problems,
+    wait_until_gone,
+    wait_until_ready,
+)
+from sandbox.plugins.kubernetes.cluster import ApiError, Cluster, Kind, UnreachableError, load_kubeconfig, server_of
+from sandbox.plugins.server import (
+    Call,
+    Current,
+    Difference,
+    InitError,
+    Log,
+    Provider,
+    ProviderError,
+    ResourceType,
+    Urn,
+    package_version,
+)
 from sandbox.plugins.values import Properties, has_unknown, reveal
 
 _NOT_ONE_OBJECT = ("helm.sh/", "yaml", "kustomize")
+_SETTINGS = frozenset(
+    (
+        "clusterIdentifier",
+        "context",
+        "deleteUnreachable",
+        "helmReleaseSettings",
+        "kubeClientSettings",
+        "kubeconfig",
+        "namespace",
+        "suppressDeprecationWarnings",
+        "suppressHelmHookWarnings",
+        "version",
+    )
+)
+"""Settings of the provider that are obeyed, or have no meaning for one object."""
+_DELETE_UNREACHABLE = "PULUMI_K8S_DELETE_UNREACHABLE"
+_PATCH_FORCE = "PULUMI_K8S_ENABLE_PATCH_FORCE"
+_PROPAGATION = "pulumi.com/deletionPropagationPolicy"
+_RETRIES = 5
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _ALREADY_EXISTS = """
@@ -26,6 +67,7 @@ class KubernetesProvider(Provider):
     """Knows every kind that stands for one object in the cluster."""
 
     package = "kubernetes"
+    supports_autonaming = True
 
     def __init__(self) -> None:
         self._config: Properties = {}
@@ -38,11 +80,22 @@ class KubernetesProvider(Provider):
             self.refuse(token)
         if self._cluster is None:
             self._cluster = Cluster(self._config)
-        return _Object(self._cluster, self.log)
+        return _Object(self._cluster, self.log, delete_unreachable=self._deletes_unreachable())
 
     async def configure(self, config: Properties) -> None:
         """Takes over the settings; the cluster is first asked when a resource needs it."""
         self._config = reveal(config)
+        unknown = sorted(self._config.keys() - _SETTINGS)
+        if unknown:
+            raise ProviderError(
+                f"the provider's setting {unknown[0]} is not known to this plugin, which stands in for the official "
+                f"one where that cannot be downloaded: remove the setting, or install the official one: "
+                f"pulumi plugin install resource {self.package} {package_version(self.package)}"
+            )
+
+    def _deletes_unreachable(self) -> bool:
+        setting = self._config.get("deleteUnreachable", os.environ.get(_DELETE_UNREACHABLE))
+        return str(setting).lower() == "true"
 
     async def diff_config(self, old: Properties, new: Properties) -> Difference:
         """Another cluster means other objects: everything behind this provider is then replaced."""
@@ -72,32 +125,37 @@ def _is_same_cluster(old: Properties, new: Properties) -> bool:
 
 
 class _Object(ResourceType):
-    def __init__(self, cluster: Cluster, log: Log) -> None:
+    def __init__(self, cluster: Cluster, log: Log, *, delete_unreachable: bool) -> None:
         self._cluster = cluster
         self._log = log
+        self._delete_unreachable = delete_unreachable
 
     async def check(self, call: Call, old: Properties, new: Properties) -> tuple[Properties, list[str]]:
         api_version, name = reveal(new.get("apiVersion")), reveal(new.get("kind"))
-        kind = await self._cluster.kind(api_version, name)
-        namespace = self._cluster.namespace if kind and kind.namespaced else None
-        inputs = objects.complete(call.urn.name, old, new, namespace)
+        try:
+            kind = await self._cluster.kind(api_version, name)
+            schema = await self._cluster.schema(api_version)
+        except UnreachableError:
+            kind, schema = None, None
+        namespaced = kind.namespaced if kind else name not in objects.CLUSTER_WIDE
+        inputs = objects.complete(
+            lambda: _generated_name(call),
+            old,
+            new,
+            self._cluster.namespace if namespaced else None,
+            schema.normalize if schema else lambda plain: plain,
+        )
         return inputs, problems(reveal(inputs)["metadata"].get("annotations") or {})
 
     async def diff(self, call: Call, outputs: Properties, old: Properties, new: Properties) -> Difference:  # noqa: ARG002
-        return objects.compare(old, new)
+        return objects.compare(outputs, old, new)
 
     async def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        if call.preview and has_unknown(inputs):
+        if call.preview and (has_unknown(inputs) or not await self._is_known(inputs)):
             return "", inputs
         plain = reveal(inputs)
-        kind = await self._cluster.kind(plain["apiVersion"], plain["kind"])
-        if kind is None:
-            if call.preview:
-                return "", inputs
-            raise _unknown_kind(call, plain)
-        query = {"fieldManager": objects.CREATE_MANAGER} | ({"dryRun": "All"} if call.preview else {})
         try:
-            written = await self._cluster.request("POST", kind.url(plain["metadata"].get("namespace")), plain, **query)
+            kind, written = await self._create(call, plain)
         except ApiError as error:
             # Its namespace, or the end of the object that it replaces, is still to come.
             if call.preview and error.reason in ("NotFound", "AlreadyExists", "Forbidden"):
@@ -106,19 +164,26 @@ class _Object(ResourceType):
             raise ProviderError(
                 f'resource "{call.urn.text}" was not successfully created by the Kubernetes API server: {error}{hint}'
             ) from None
-        manager = objects.new_manager()
+        except UnreachableError as error:
+            raise ProviderError(f"configured Kubernetes cluster is unreachable: {error}") from None
+        manager = objects.random_name(objects.CREATE_MANAGER)
         if call.preview:
+            # What it becomes when it exists is not known yet.
+            written.pop("status", None)
             return "", objects.state(written, inputs, manager)
         live = await self._await(call, kind, written, inputs, manager)
         return objects.identity(live["metadata"]), objects.state(live, inputs, manager)
 
     async def read(self, call: Call, outputs: Properties, inputs: Properties) -> Current | None:
         api_version, name = _api_version_and_kind(call.urn, outputs)
-        kind = await self._cluster.kind(api_version, name)
-        if kind is None:
-            return None
         try:
+            kind = await self._cluster.kind(api_version, name)
+            if kind is None:
+                return None
             live = await self._cluster.request("GET", kind.url(*objects.split_identity(call.resource_id)))
+        except UnreachableError as error:
+            await self._report_unreachable(call, error)
+            return None
         except ApiError as error:
             if error.reason == "NotFound":
                 return None
@@ -128,61 +193,119 @@ class _Object(ResourceType):
         else:
             metadata = {key: live["metadata"][key] for key in ("name", "namespace") if key in live["metadata"]}
             now = {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata}
-        manager = outputs.get("__fieldManager") or objects.new_manager()
-        return Current(objects.identity(live["metadata"]), objects.state(live, now, manager), now)
+        manager = outputs.get("__fieldManager") or objects.random_name(objects.CREATE_MANAGER)
+        state = objects.state(live, now, manager)
+        try:
+            if inputs:
+                await assert_ready(self._cluster, live)
+        except NotReadyError as error:
+            reasons = [str(error), *error.problems]
+            raise InitError(
+                str(error), resource_id=call.resource_id, outputs=state, inputs=now, reasons=reasons
+            ) from None
+        return Current(objects.identity(live["metadata"]), state, now)
 
     async def update(self, call: Call, outputs: Properties, new: Properties) -> Properties:
-        if call.preview and has_unknown(new):
+        if call.preview and (has_unknown(new) or not await self._is_known(new)):
             return new
         plain = reveal(new)
-        manager = outputs.get("__fieldManager") or objects.new_manager()
-        kind = await self._cluster.kind(plain["apiVersion"], plain["kind"])
-        if kind is None:
-            raise ProviderError(
-                f'resource "{call.urn.text}": the cluster does not know {plain["apiVersion"]} {plain["kind"]}'
-            )
-        url = kind.url(*objects.split_identity(call.resource_id))
+        manager = outputs.get("__fieldManager") or objects.random_name(objects.CREATE_MANAGER)
         try:
+            kind = await self._cluster.kind(plain["apiVersion"], plain["kind"])
+            if kind is None:
+                raise _unknown_kind("update", call, plain)
+            url = kind.url(*objects.split_identity(call.resource_id))
             written = await self._apply(url, plain, manager, preview=call.preview)
         except ApiError as error:
+            if call.preview and error.reason == "Forbidden":
+                return new
             hint = _CONFLICT if error.reason == "Conflict" else ""
-            raise ProviderError(
-                f'resource "{call.urn.text}" was not successfully updated by the Kubernetes API server: {error}{hint}'
-            ) from None
+            live = await self._cluster.request("GET", url)
+            raise _failed_update(f"{error}{hint}", [], objects.state(live, new, manager)) from None
+        except UnreachableError as error:
+            raise ProviderError(f"configured Kubernetes cluster is unreachable: {error}") from None
         if call.preview:
             return objects.state(written, new, manager)
         live = await self._await(call, kind, written, new, manager)
         return objects.state(live, new, manager)
 
     async def delete(self, call: Call, outputs: Properties) -> None:
-        kind = await self._cluster.kind(*_api_version_and_kind(call.urn, outputs))
-        if kind is None:
-            return
-        namespace, name = objects.split_identity(call.resource_id)
-        url = kind.url(namespace, name)
+        annotations = (outputs.get("metadata") or {}).get("annotations") or {}
+        policy = str(annotations.get(_PROPAGATION, "")).title()
         try:
-            await self._cluster.request("DELETE", url, propagationPolicy="Foreground")
-            await wait_until_gone(self._cluster, url, name, call.timeout, self._show(call.urn))
+            kind = await self._cluster.kind(*_api_version_and_kind(call.urn, outputs))
+            if kind is None:
+                return
+            url = kind.url(*objects.split_identity(call.resource_id))
+            propagation = policy if policy in ("Orphan", "Background") else "Foreground"
+            await self._cluster.request("DELETE", url, propagationPolicy=propagation)
+            await wait_until_gone(self._cluster, url, outputs, call.timeout, self._show(call.urn))
+        except UnreachableError as error:
+            await self._report_unreachable(call, error)
         except ApiError as error:
             if error.reason != "NotFound":
                 raise ProviderError(f'resource "{call.urn.text}" was not deleted: {error}') from None
         except NotReadyError as error:
-            raise ProviderError(f'resource "{call.urn.text}" was not deleted: {error}') from None
+            await self._log.warning(call.urn, f"finalizers might be preventing deletion ({', '.join(error.problems)})")
+            raise InitError(
+                str(error), resource_id=call.resource_id, outputs=outputs, inputs=None, reasons=[str(error)]
+            ) from None
+
+    async def _is_known(self, inputs: Properties) -> bool:
+        """Says whether the API server can be asked about objects of a kind."""
+        try:
+            return await self._cluster.kind(reveal(inputs["apiVersion"]), reveal(inputs["kind"])) is not None
+        except UnreachableError:
+            return False
+
+    async def _create(self, call: Call, plain: Properties) -> tuple[Kind, Properties]:
+        """Makes an object, and tries again where its kind or its namespace do not exist yet."""
+        query = {"fieldManager": objects.CREATE_MANAGER} | ({"dryRun": "All"} if call.preview else {})
+
+        async def show(attempt: RetryCallState) -> None:
+            error = attempt.outcome.exception() if attempt.outcome else None
+            await self._log.status(call.urn, f"Retry #{attempt.attempt_number - 1}; creation failed: {error}")
+
+        async def try_once() -> tuple[Kind, Properties]:
+            kind = await self._cluster.kind(plain["apiVersion"], plain["kind"])
+            if kind is None:
+                raise _unknown_kind("creation", call, plain)
+            url = kind.url(plain["metadata"].get("namespace"))
+            return kind, await self._cluster.request("POST", url, plain, **query)
+
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(1 if call.preview else _RETRIES),
+            wait=wait_exponential(multiplier=0.5),
+            retry=retry_if_exception(_may_come),
+            before_sleep=show,
+            reraise=True,
+        )
+        return await retrying(try_once)
 
     async def _apply(self, url: str, plain: Properties, manager: str, *, preview: bool) -> Properties:
-        if not preview:
-            await self._migrate_managers(url, manager)
         annotations = plain["metadata"].get("annotations") or {}
-        query = {"fieldManager": manager} | ({"dryRun": "All"} if preview else {})
-        # A preview cannot give the fields of the creation to this manager, and would conflict with them.
-        if preview or annotations.get("pulumi.com/patchForce") == "true":
+        forced = annotations.get("pulumi.com/patchForce") == "true" or os.environ.get(_PATCH_FORCE) == "true"
+        query = {"fieldManager": manager}
+        if preview:
+            query["dryRun"] = "All"
+            # It cannot give the fields of the creation to this manager, and would conflict with them.
+            forced = forced or objects.migrated_managers(await self._managed_fields(url), manager) is not None
+        else:
+            await AsyncRetrying(
+                stop=stop_after_attempt(_RETRIES), retry=retry_if_exception(_is_conflict), reraise=True
+            )(self._migrate_managers, url, manager)
+        if forced:
             query["force"] = "true"
         return await self._cluster.request("PATCH", url, plain, content_type=_APPLY, **query)
+
+    async def _managed_fields(self, url: str) -> list[Properties]:
+        return (await self._cluster.request("GET", url))["metadata"].get("managedFields") or []
 
     async def _migrate_managers(self, url: str, manager: str) -> None:
         metadata = (await self._cluster.request("GET", url))["metadata"]
         managed = objects.migrated_managers(metadata.get("managedFields") or [], manager)
         if managed is not None:
+            # The resource version keeps what others manage from being lost.
             change = {"managedFields": managed, "resourceVersion": metadata["resourceVersion"]}
             await self._cluster.request("PATCH", url, {"metadata": change}, content_type=_MERGE)
 
@@ -193,18 +316,15 @@ class _Object(ResourceType):
         try:
             return await wait_until_ready(self._cluster, url, written, call.timeout, self._show(call.urn))
         except NotReadyError as error:
-            done = "updated" if call.resource_id else "created"
+            state = objects.state(await self._latest(url, written), inputs, manager)
+            if call.resource_id:
+                raise _failed_update(str(error), error.problems, state) from None
             message = (
-                f'resource "{call.urn.text}" was successfully {done}, but the Kubernetes API server '
+                f'resource "{call.urn.text}" was successfully created, but the Kubernetes API server '
                 f"reported that it failed to fully initialize or become live: {error}"
             )
-            raise InitError(
-                message,
-                resource_id=objects.identity(metadata),
-                outputs=objects.state(await self._latest(url, written), inputs, manager),
-                inputs=inputs,
-                reasons=[message, *error.details],
-            ) from None
+            identity, reasons = objects.identity(metadata), [message, *error.problems]
+            raise InitError(message, resource_id=identity, outputs=state, inputs=None, reasons=reasons) from None
 
     async def _latest(self, url: str, written: Properties) -> Properties:
         """Returns an object as it is now, or as it was written where that cannot be found out any more."""
@@ -213,15 +333,54 @@ class _Object(ResourceType):
         except ProviderError:
             return written
 
+    async def _report_unreachable(self, call: Call, error: UnreachableError) -> None:
+        """Returns where objects in a cluster that does not answer count as deleted."""
+        unreachable = f"configured Kubernetes cluster is unreachable: {error}"
+        await self._log.warning(call.urn, unreachable)
+        if not self._delete_unreachable:
+            raise ProviderError(
+                f"{unreachable}. If it was deleted, set {_DELETE_UNREACHABLE}=true and try again: "
+                f"its objects are then removed from the state"
+            ) from None
+
     def _show(self, urn: Urn) -> Show:
-        return lambda message: self._log.status(urn, message)
+        return lambda line: self._log.status(urn, line.text, warning=line.warning)
 
 
-def _unknown_kind(call: Call, plain: Properties) -> ProviderError:
-    kind = f"{plain['apiVersion']} {plain['kind']}"
-    return ProviderError(
-        f'resource "{call.urn.text}": the cluster does not know {kind}: install its CustomResourceDefinition first'
+def _failed_update(error: str, problems: list[str], state: Properties) -> InitError:
+    identity = objects.identity(state["metadata"])
+    message = f'the Kubernetes API server reported that "{identity}" failed to fully initialize or become live: {error}'
+    return InitError(message, resource_id=identity, outputs=state, inputs=None, reasons=[message, *problems])
+
+
+class _UnknownKindError(ProviderError):
+    """The cluster does not know a kind, or not yet."""
+
+
+def _unknown_kind(operation: str, call: Call, plain: Properties) -> _UnknownKindError:
+    return _UnknownKindError(
+        f'{operation} of resource "{call.urn.text}" with kind {plain["apiVersion"]}/{plain["kind"]} failed because the '
+        f"Kubernetes API server reported that the apiVersion for this resource does not exist. "
+        f"Verify that any required CRDs have been created"
     )
+
+
+def _may_come(error: BaseException) -> bool:
+    return isinstance(error, _UnknownKindError) or (isinstance(error, ApiError) and error.reason == "NotFound")
+
+
+def _is_conflict(error: BaseException) -> bool:
+    return isinstance(error, ApiError) and error.reason == "Conflict"
+
+
+def _generated_name(call: Call) -> str:
+    if call.proposed_name is not None:
+        return call.proposed_name
+    if not call.may_generate_name:
+        raise ProviderError(
+            f'resource "{call.urn.text}" has no metadata.name, and pulumi:autonaming forbids to generate one'
+        )
+    return objects.random_name(call.urn.name)
 
 
 def _api_version_and_kind(urn: Urn, outputs: Properties) -> tuple[str, str]:
