@@ -15,7 +15,13 @@ from components.storage.backend import DATA, REGISTRY_UID, Backend
 
 _SECRETS = "/registry-secrets"
 _DRAIN_SECONDS = 30
-_WRITE = f"file={DATA}/.writable && : >$file && rm $file"
+_WRITE = f"""\
+if ! (: >{DATA}/.writable); then
+    echo 'The registry, user and group {REGISTRY_UID}, cannot write to its storage: let it, then run again.' >&2
+    exit 1
+fi
+rm {DATA}/.writable
+"""
 _POD_SECURITY: k8s.core.v1.PodSecurityContextArgsDict = {
     "run_as_non_root": True,
     "run_as_user": REGISTRY_UID,
@@ -221,7 +227,8 @@ class Registry(pulumi.ComponentResource):
         """Makes a Job that fails if the registry's user cannot write: a registry would start, and fail every push."""
         return k8s.batch.v1.Job(
             f"{name}-storage-check",
-            metadata={"namespace": args.namespace},
+            # One that failed is run anew by the next `up`.
+            metadata={"namespace": args.namespace, "annotations": {"pulumi.com/replaceUnready": "true"}},
             spec={
                 "backoff_limit": 0,
                 "template": {
@@ -233,8 +240,7 @@ class Registry(pulumi.ComponentResource):
                         "security_context": _POD_SECURITY,
                         "containers": [
                             {
-                                # Its name is what the error shows.
-                                "name": f"storage-must-be-writable-by-user-{REGISTRY_UID}",
+                                "name": "storage-check",
                                 "image": args.image,
                                 "command": ["/bin/sh", "-c", _WRITE],
                                 "termination_message_policy": "FallbackToLogsOnError",

@@ -240,7 +240,7 @@ def test_a_storage_that_the_registry_cannot_write_to_is_one_error_before_it_star
     sandbox("exec", "--", "chown", "0:0", export)
     stack = other_stack("storage-readonly", storage=nfs_storage(export), nodeSelector={"kubernetes.io/os": "linux"})
     printed = stack.up(check=False)
-    assert "storage-must-be-writable-by-user-1001" in printed
+    assert "The registry, user and group 1001, cannot write to its storage: let it, then run again." in printed
     assert not objects(stack, "deployments")
     sandbox("exec", "--", "chown", "1001:1001", export)
     stack.up()

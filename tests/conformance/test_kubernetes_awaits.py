@@ -209,6 +209,17 @@ def test_a_job_that_failed_is_not_waited_for(kubernetes: Plugin, namespace: str)
     assert error.left["reasons"][1] == "[BackoffLimitExceeded] Job has reached the specified backoff limit"
 
 
+@pytest.mark.parametrize(("command", "replaced"), [("true", False), ("false", True)])
+def test_a_job_that_is_not_done_is_replaced_where_its_annotation_says_so(
+    kubernetes: Plugin, namespace: str, command: str, *, replaced: bool
+) -> None:
+    inputs = annotated(job(namespace, command), replaceUnready="true")
+    it = resource(kubernetes, inputs, "it")
+    with contextlib.suppress(RefusedError):
+        it.create(inputs)
+    assert bool(it.diff(inputs, inputs).get("replaces")) == replaced
+
+
 def test_a_job_that_is_cancelled_stays(cancellable: Plugin, namespace: str, start: Start) -> None:
     inputs = job(namespace, "true", image=NO_IMAGE)
     cancelled = resource(cancellable, inputs, "cancelled")

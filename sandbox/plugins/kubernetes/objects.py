@@ -8,6 +8,7 @@ from sandbox.plugins.compare import changed_paths
 from sandbox.plugins.server import Change, Difference
 from sandbox.plugins.values import UNKNOWN, Json, Properties, has_secret, has_unknown, is_secret, reveal, secret
 
+REPLACE_UNREADY = "pulumi.com/replaceUnready"
 AUTONAMED = "pulumi.com/autonamed"
 CREATE_MANAGER = "pulumi-kubernetes"
 """The field manager under which objects are created; for updates each object has its own."""
@@ -144,10 +145,11 @@ def split_identity(resource_id: str) -> tuple[str | None, str]:
     return namespace or None, name
 
 
-def compare(outputs: Properties, old: Properties, new: Properties) -> Difference:
+def compare(outputs: Properties, old: Properties, new: Properties, *, unready: bool = False) -> Difference:
     """Compares an object as it was last seen with its new inputs: what changes, and whether that needs a new object.
 
-    Only those properties count that the program sets: those of its old inputs or of its new ones.
+    Only those properties count that the program sets: those of its old inputs or of its new ones. An object that is
+    not ready, and is to be replaced then, needs a new one in any case.
     """
     live, plain_new = reveal(outputs), reveal(new)
     was = project(live, reveal(old))
@@ -159,10 +161,12 @@ def compare(outputs: Properties, old: Properties, new: Properties) -> Difference
     detailed = changed_paths(was, plain_new)
     replaces = [path for path in detailed if any(_is_at_or_below(path, prefix) for prefix in fixed)]
     detailed |= {path: Change(detailed[path] + 1) for path in replaces}
+    if unready:
+        replaces.append(f'.metadata.annotations["{REPLACE_UNREADY}"]')
     old_metadata, new_metadata = live.get("metadata") or {}, plain_new.get("metadata") or {}
     same_name = _identity_or_none(old_metadata) == _identity_or_none(new_metadata)
     return Difference(
-        bool(detailed),
+        bool(detailed or unready),
         replaces=replaces,
         detailed=detailed,
         input_paths=frozenset(path for path, change in detailed.items() if change in _DELETIONS),

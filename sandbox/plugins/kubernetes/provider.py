@@ -148,7 +148,7 @@ class _Object(ResourceType):
         return inputs, problems(reveal(inputs)["metadata"].get("annotations") or {})
 
     async def diff(self, call: Call, outputs: Properties, old: Properties, new: Properties) -> Difference:  # noqa: ARG002
-        return objects.compare(outputs, old, new)
+        return objects.compare(outputs, old, new, unready=await self._is_to_be_replaced(new))
 
     async def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
         if call.preview and (has_unknown(inputs) or not await self._is_known(inputs)):
@@ -281,6 +281,22 @@ class _Object(ResourceType):
             reraise=True,
         )
         return await retrying(try_once)
+
+    async def _is_to_be_replaced(self, new: Properties) -> bool:
+        """Says whether an object is a Job that is not done, of those that are to be started anew then."""
+        inputs = reveal(new)
+        annotations = inputs["metadata"].get("annotations") or {}
+        if inputs["kind"] != "Job" or annotations.get(objects.REPLACE_UNREADY) != "true" or has_unknown(inputs):
+            return False
+        kind = await self._cluster.kind(inputs["apiVersion"], inputs["kind"])
+        try:
+            url = kind.url(inputs["metadata"].get("namespace"), inputs["metadata"]["name"]) if kind else ""
+            await assert_ready(self._cluster, await self._cluster.request("GET", url))
+        except NotReadyError:
+            return True
+        except (ApiError, UnreachableError):
+            return False
+        return False
 
     async def _apply(self, url: str, plain: Properties, manager: str, *, preview: bool) -> Properties:
         annotations = plain["metadata"].get("annotations") or {}
