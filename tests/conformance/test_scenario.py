@@ -1,24 +1,15 @@
-"""A registry of 23 resources lives as it did with the official plugins: the same plans, line by line."""
+"""A registry of 23 resources lives as it did with the official plugins: the same plans, line by line.
 
-import json
-import shutil
+Each test goes on where the one before it ended.
+"""
+
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from sandbox import layout
 from tests.cluster.conftest import kubectl
-from tests.conformance import plugin
-from tests.conftest import make_ca
-from tests.engine.conftest import Project
-from tests.machine import running
-
-PROGRAM = Path(__file__).parent / "scenario" / "__main__.py"
-GOOD_IMAGE = "sandbox.local/registry:3.1.2"
+from tests.conformance.registry import Scenario, events, prepared, resource
 
 RESOURCES = {
     "pulumi:pulumi:Stack test-test", "pulumi:providers:kubernetes cluster",
@@ -83,98 +74,10 @@ SELECTOR = {
 }
 
 
-class Scenario:
-    """The project, and what its settings are now."""
-
-    def __init__(self, project: Project, settings: dict[str, Any]) -> None:
-        self.project = project
-        self.settings = settings
-        self.name = str(settings["name"])
-        shutil.copy(PROGRAM, project.folder)
-        self.change()
-
-    def change(self, **settings: Any) -> None:
-        self.settings |= settings
-        (self.project.folder / "settings.json").write_text(json.dumps(self.settings))
-
-    def preview(self) -> set[str]:
-        self.project.environment["PULUMI_ENABLE_STREAMING_JSON_PREVIEW"] = "true"
-        return plan(self.project.pulumi("preview", "--json"))
-
-    def up(self, *, fails: bool = False) -> set[str]:
-        return plan(self.project.pulumi("up", "--yes", "--skip-preview", "--json", fails=fails))
-
-    def refresh(self) -> str:
-        return self.project.pulumi("refresh", "--yes", "--skip-preview", "--json")
-
-    def destroy(self) -> set[str]:
-        return plan(self.project.pulumi("destroy", "--yes", "--skip-preview", "--json"))
-
-    def kubectl(self, *arguments: str) -> str:
-        return kubectl("--namespace", self.name, *arguments)
-
-
-def events(output: str, kind: str) -> Iterator[dict[str, Any]]:
-    """Returns the engine's events of a kind."""
-    for line in output.splitlines():
-        event = json.loads(line) if line.startswith("{") else {}
-        if kind in event:
-            yield event[kind]
-
-
-def plan(output: str) -> set[str]:
-    """Returns a line for each step that is not `same`: what is done to which resource because of what."""
-    lines = set()
-    for event in events(output, "resourcePreEvent"):
-        step = event["metadata"]
-        if step["op"] == "same":
-            continue
-        changed = ", ".join(sorted(step.get("detailedDiff") or step.get("diffs") or []))
-        replaces = ", ".join(sorted(step.get("keys") or []))
-        line = f"{step['op']} {resource(step['urn'])}"
-        lines.add(line + (f": {changed}" if changed else "") + (f" replaces {replaces}" if replaces else ""))
-    return lines
-
-
-def resource(urn: str) -> str:
-    return " ".join(urn.split("::")[2:])
-
-
 @pytest.fixture(scope="module")
 def scenario(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenario]:
-    engine = layout.BIN / "pulumi"
-    assert engine.exists()
-    ca, key = make_ca("lab-ca")
-    folder = tmp_path_factory.mktemp("scenario")
-    with running(tmp_path_factory.mktemp("machine")) as machine:
-        project = Project(folder, str(engine), plugin.program)
-        scenario = Scenario(
-            project,
-            {
-                "name": f"scenario-{uuid4().hex[:8]}",
-                "kubeconfig": str(kubeconfig),
-                "image": "sandbox.local/nothing:1",
-                "mountPath": "/registry",
-                "timeout": "4s",
-                "annotations": None,
-                "selector": {},
-                "secret": "a",
-                "config": "step: 1",
-                "affinity": "None",
-                "names": ["docker-registry.cloudapps.example.com", "docker-registry.registry.svc"],
-                "caCertificate": ca.public_bytes(Encoding.PEM).decode(),
-                "caKey": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
-                "connection": machine.connection,
-                "folder": str(tmp_path_factory.getbasetemp() / "trust"),
-                "commandEnd": "",
-                "text": "hello",
-                "trigger": 1,
-            },
-        )
-        try:
-            yield scenario
-        finally:
-            scenario.destroy()
+    with prepared(kubeconfig, tmp_path_factory.mktemp("scenario")) as scenario:
+        yield scenario
 
 
 def test_create(scenario: Scenario) -> None:
@@ -185,9 +88,7 @@ def test_create(scenario: Scenario) -> None:
 
 
 def test_fix(scenario: Scenario) -> None:
-    scenario.change(
-        image=GOOD_IMAGE, mountPath="/var/lib/registry", annotations={"pulumi.com/timeoutSeconds": "45"}, timeout="60s"
-    )
+    scenario.fix()
     planned, done = scenario.preview(), scenario.up()
     assert planned == done == FIX
 
@@ -218,8 +119,9 @@ def test_selector_change(scenario: Scenario) -> None:
 
 
 def test_drift_is_seen(scenario: Scenario) -> None:
-    scenario.kubectl("scale", "deployment", "docker-registry", "--replicas=0")
-    scenario.kubectl("delete", "service", "docker-registry")
+    inside = ("--namespace", scenario.name)
+    kubectl(*inside, "scale", "deployment", "docker-registry", "--replicas=0")
+    kubectl(*inside, "delete", "service", "docker-registry")
     refreshed = scenario.refresh()
     changed = {
         resource(event["metadata"]["urn"]): event["metadata"]["op"]

@@ -3,11 +3,15 @@
 import json
 from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_command as command
-import pulumi_kubernetes as k8s
+import pulumi_kubernetes
 import pulumi_tls as tls
+
+# The overloads for nested dictionaries would cost the type checker all memory.
+k8s: Any = pulumi_kubernetes
 
 settings = json.loads(Path("settings.json").read_text())
 name = settings["name"]
