@@ -21,16 +21,16 @@ FALLBACKS = Path(__file__).resolve().parents[2] / "sandbox" / "plugins" / "bin"
 
 
 class Project:
-    """A Pulumi project in a folder of its own, with nothing but the fallbacks installed."""
+    """A Pulumi project in a folder of its own, with nothing but the fallbacks installed, or other plugins."""
 
-    def __init__(self, folder: Path, engine: str) -> None:
+    def __init__(self, folder: Path, engine: str, plugin_of: Callable[[str], Path] | None = None) -> None:
         self.folder = folder
         self._engine = engine
         links = {folder / "bin" / "pulumi-language-python": FALLBACKS / "pulumi-language-python"}
         for name in ("kubernetes", "tls", "command"):
             plugin = f"pulumi-resource-{name}"
             home = folder / "home" / "plugins" / f"resource-{name}-v{version(f'pulumi-{name}')}"
-            links[home / plugin] = FALLBACKS / plugin
+            links[home / plugin] = plugin_of(name) if plugin_of else FALLBACKS / plugin
         for link, target in links.items():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(target)

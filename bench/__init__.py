@@ -1,0 +1,1 @@
+"""Measurements of this project, each a module to run."""
