@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from components.endpoints import Endpoints
 from settings import Settings
-from verify.proof import ACT_SECONDS, Fault, Proved
+from verify.proof import ACT_SECONDS, Fault, Proved, reason
 
 Object = dict[str, Any]
 
@@ -103,7 +103,7 @@ def read(settings: Settings, endpoints: Endpoints) -> Proved[Cluster]:
         )
     except (ApiException, HTTPError, OSError) as error:
         raise Fault(
-            f"the API server {api.configuration.host} does not answer: {error}",
+            f"the API server {api.configuration.host} does not answer: {reason(error)}",
             "see whether `kubectl get nodes` answers with the stack's kubeconfig",
         ) from error
     return Proved(f"answers, {version.git_version}", cluster)

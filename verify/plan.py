@@ -128,11 +128,14 @@ class _Plan:
         name = start(by_route, "name", resolve_route, route)
         outside = start(by_route, "connection", lambda: network.connect(name.value), name)
         inside = start(by_ip, "connection", connect_to_cluster_ip, service)
-        self._start_endpoint(by_route, outside)
+        # Routers take connections whether or not there are pods.
+        self._start_endpoint(by_route, outside, service)
         self._start_endpoint(by_ip, inside)
         self._start_endpoint(by_name, inside, host=endpoints.service_host)
 
-    def _start_endpoint(self, place: Place, connection: Check[Way], host: str | None = None) -> None:
+    def _start_endpoint(
+        self, place: Place, connection: Check[Way], *needs: Check[Any], host: str | None = None
+    ) -> None:
         """Starts the checks of an endpoint that connections reach, by its own name or another one."""
         start, stack = self.verification.start, self._stack
         early = timedelta(hours=self._settings.certificate.early_renewal_hours)
@@ -145,6 +148,7 @@ class _Plan:
             "certificate",
             lambda: tls.certificate(way(), stack.ca_pem, stack.certificate_ends, early),
             connection,
+            *needs,
         )
         self._answers.append(start(place, "/v2/", lambda: registry.answers(way(), stack.ca_pem), certificate))
 

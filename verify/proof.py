@@ -140,17 +140,24 @@ class Check(Generic[Value]):
                 found = proof()
                 self._proved = found if isinstance(found, Proved) else await found
             self.outcome, self.detail = Outcome.PASSED, self._proved.detail
-        except NotTried as reason:
-            self.outcome, self.detail = Outcome.NOT_TRIED, str(reason)
+        except NotTried as cause:
+            self.outcome, self.detail = Outcome.NOT_TRIED, str(cause)
         except Fault as fault:
             self.outcome, self.detail, self.mend = Outcome.FAILED, str(fault), fault.mend
         except TimeoutError:
             self.outcome, self.detail = Outcome.FAILED, f"no end within {time.monotonic() - started:.0f} s"
         except (OSError, httpx.HTTPError, asyncssh.Error, ApiException, HTTPError) as error:
-            self.outcome, self.detail = Outcome.FAILED, str(error) or type(error).__name__
+            self.outcome, self.detail = Outcome.FAILED, reason(error)
         finally:
             self.seconds = time.monotonic() - started
             self._ended.set()
+
+
+def reason(error: Exception) -> str:
+    """Why an act on the network failed, in words."""
+    if isinstance(error, TimeoutError):
+        return f"no answer within {ACT_SECONDS} s"
+    return str(error) or type(error).__name__
 
 
 class Verification:

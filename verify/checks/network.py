@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from verify.proof import Fault, Proved
+from verify.proof import Fault, Proved, reason
 from verify.vantage import Here, Vantage
 
 ROUTE_PORT = 443
@@ -65,9 +65,8 @@ async def connect(way: Way) -> Proved[Way]:
     try:
         await way.vantage.connect(way.address, way.port)
     except OSError as error:
-        reason = "no answer" if isinstance(error, TimeoutError) else str(error)
         raise Fault(
-            f"nobody listens at {way.address}:{way.port}, asked from {way.vantage.name}: {reason}",
+            f"nobody listens at {way.address}:{way.port}, asked from {way.vantage.name}: {reason(error)}",
             "look at the router, and at firewalls on the way"
             if way.port == ROUTE_PORT
             else f"look at kube-proxy (or the network plugin) on {way.vantage.name}",

@@ -16,7 +16,7 @@ from settings import NodeSettings, SshSettings
 from verify.checks.network import Way
 from verify.checks.registry import answers
 from verify.cluster import Object, is_ready
-from verify.proof import ACT_SECONDS, Fault, Proved
+from verify.proof import ACT_SECONDS, Fault, Proved, reason
 from verify.vantage import OnNode
 
 PULL_SECONDS = 60
@@ -52,8 +52,9 @@ async def log_in(node: NodeSettings, ssh: SshSettings) -> Proved[OnNode]:
     except asyncssh.PermissionDenied as error:
         raise Fault(f"{place} is refused: {error.reason}", "check ssh.user and ssh.privateKeyFile") from error
     except (OSError, asyncssh.Error) as error:
-        reason = "no answer" if isinstance(error, TimeoutError) else str(error)
-        raise Fault(f"{place} cannot be reached: {reason}", "check the node, and its host and port in nodes") from error
+        raise Fault(
+            f"{place} cannot be reached: {reason(error)}", "check the node, and its host and port in nodes"
+        ) from error
     return Proved(f"{place}, host key as known", OnNode(node.name, login))
 
 
@@ -98,9 +99,8 @@ async def trust(node: OnNode, ways: Sequence[Way], held: dict[str, str]) -> Prov
         try:
             await node.connect(address, way.port)
         except OSError as error:
-            reason = "no answer" if isinstance(error, TimeoutError) else str(error)
             raise Fault(
-                f"{node.name} does not reach {address}:{way.port} ({way.registry}): {reason}",
+                f"{node.name} does not reach {address}:{way.port} ({way.registry}): {reason(error)}",
                 "look at its network plugin, kube-proxy and firewall",
             ) from error
         await answers(from_node, held[way.registry])

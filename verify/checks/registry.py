@@ -18,7 +18,7 @@ import httpx
 
 from verify.checks.network import Way
 from verify.checks.tls import trusting
-from verify.proof import ACT_SECONDS, Fault, Proved
+from verify.proof import ACT_SECONDS, Fault, Proved, reason
 
 REPOSITORY = "verify/probe"
 """Where the image of a run is pushed to."""
@@ -102,7 +102,7 @@ async def answers(way: Way, ca_pem: str) -> Proved[Way]:
         async with client(way, ca_pem) as http:
             answer = await http.get("")
     except (httpx.HTTPError, ssl.SSLError) as error:
-        raise Fault(f"{way.registry} gives no answer from {way.vantage.name}: {error or type(error)}", mend) from error
+        raise Fault(f"{way.registry} gives no answer from {way.vantage.name}: {reason(error)}", mend) from error
     if "docker-distribution-api-version" not in answer.headers:
         raise Fault(f"what answers at {way.registry} is no registry: {_said(answer)}", mend)
     if answer.status_code not in (HTTPStatus.OK, HTTPStatus.UNAUTHORIZED):

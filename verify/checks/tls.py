@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from verify.checks.network import Way
-from verify.proof import ACT_SECONDS, Fault, Proved
+from verify.proof import ACT_SECONDS, Fault, Proved, reason
 
 _RENEW = "run `pulumi up`, which makes a new certificate"
 
@@ -104,7 +104,7 @@ async def _served(way: Way) -> x509.Certificate:
         ) from error
     except (ssl.SSLError, OSError) as error:
         raise Fault(
-            f"{way.address}:{way.port} does not speak TLS: {error}",
+            f"{way.address}:{way.port} does not speak TLS: {reason(error)}",
             "see whether the router knows the Route, and whether the registry's log says `tls`",
         ) from error
     return x509.load_der_x509_certificate(certificate)
