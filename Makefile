@@ -22,7 +22,7 @@ preview: .sandbox/venv/ready ## show what `make up` would change
 	@$(pulumi) preview --diff
 
 verify: .sandbox/venv/ready ## prove that the registry of STACK does what it should
-	@eval "$$($(sandbox) env)" && $(python) -m verify --stack $(STACK)
+	@eval "$$($(sandbox) env --stack $(STACK))" && $(python) -m verify --stack $(STACK)
 
 down sandbox-down: .sandbox/venv/ready ## stop the sandbox; images and state stay
 	@$(sandbox) down

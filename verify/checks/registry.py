@@ -224,10 +224,8 @@ def _cause(detail: object) -> str:
     match detail:
         case {"Enclosed": {"Op": str(act), "Path": str(path), "Err": int(number)}} if number in errno.errorcode:
             return f"({act} {path}: {os.strerror(number)})"
-        case None | {} | "":
-            return ""
         case _:
-            return f"({json.dumps(detail)})"
+            return f"({json.dumps(detail)})" if detail else ""
 
 
 def _digest(content: bytes) -> str:
