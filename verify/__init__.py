@@ -1,0 +1,1 @@
+"""Proves from outside that a running registry does what the stack says: `python -m verify --help`."""
