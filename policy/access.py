@@ -34,7 +34,7 @@ def check_passwords(args: ResourceValidationArgs, report: ReportViolation) -> No
     for place, connection in _connections(args):
         if connection.get("password"):
             report(f"{place} logs in with a password: use a key", None)
-    if kind(args.resource_type) == "Secret" and args.props.get("type") != "kubernetes.io/tls":
+    if kind(args) == "Secret" and args.props.get("type") != "kubernetes.io/tls":
         for key, value in args.props.get("stringData", {}).items():
             _check_password(key, value, report)
         for key, value in args.props.get("data", {}).items():
@@ -47,7 +47,8 @@ def _check_password(key: str, value: str, report: ReportViolation) -> None:
 
 
 def _connections(args: ResourceValidationArgs) -> Iterator[tuple[str, Properties]]:
-    if args.resource_type.startswith("command:remote:"):
+    # What `--target` leaves out has no properties.
+    if args.resource_type.startswith("command:remote:") and args.props:
         connection = args.props["connection"]
         yield "connection", connection
         if "proxy" in connection:

@@ -25,7 +25,7 @@ def check_digest(args: ResourceValidationArgs, report: ReportViolation) -> None:
 
 
 def _images(args: ResourceValidationArgs) -> list[str]:
-    spec = pod_spec(args.resource_type, args.props)
+    spec = pod_spec(args)
     return [container["image"] for container in containers(spec)] if spec else []
 
 

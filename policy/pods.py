@@ -21,11 +21,11 @@ _VOLUMES = {
 
 def check_restricted(args: ResourceValidationArgs, report: ReportViolation) -> None:
     """Namespaces enforce `restricted`, and pods would pass it wherever they run."""
-    if kind(args.resource_type) == "Namespace":
+    if kind(args) == "Namespace":
         level = args.props["metadata"].get("labels", {}).get(_ENFORCE)
         if level != "restricted":
             report(f"label {_ENFORCE} is '{level}': set it to restricted", None)
-    spec = pod_spec(args.resource_type, args.props)
+    spec = pod_spec(args)
     if spec:
         for fault in (*_pod_faults(spec), *(fault for each in containers(spec) for fault in _faults(spec, each))):
             report(fault, None)

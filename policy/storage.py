@@ -18,7 +18,7 @@ _HOLDS_IMAGES = ("PersistentVolume", "PersistentVolumeClaim", "Namespace")
 
 def check_durable(args: ResourceValidationArgs, report: ReportViolation) -> None:
     """Registries keep images on a claim or in an object store."""
-    for spec, container in registries(args.resource_type, args.props):
+    for spec, container in registries(args):
         volume = image_volume(spec, container)
         if volume is not None and "persistentVolumeClaim" not in volume:
             place = "an emptyDir" if "emptyDir" in volume else "no claim"
@@ -27,11 +27,11 @@ def check_durable(args: ResourceValidationArgs, report: ReportViolation) -> None
 
 def check_protected(args: ResourceValidationArgs, report: ReportViolation) -> None:
     """What holds images is protected, and stays when its object goes."""
-    if kind(args.resource_type) not in _HOLDS_IMAGES:
+    if kind(args) not in _HOLDS_IMAGES:
         return
     if not args.opts.protect:
         report("it holds images but is not protected: set protect in its options", None)
-    if kind(args.resource_type) == "PersistentVolume":
+    if kind(args) == "PersistentVolume":
         policy = args.props["spec"].get("persistentVolumeReclaimPolicy")
         if policy != "Retain":
             report(f"persistentVolumeReclaimPolicy is '{policy}': images would go with the claim; set Retain", None)
@@ -40,7 +40,7 @@ def check_protected(args: ResourceValidationArgs, report: ReportViolation) -> No
 def check_replicas(args: StackValidationArgs, report: ReportViolation) -> None:
     """As many registries run as their storage lets work together."""
     for resource in args.resources:
-        for spec, container in registries(resource.resource_type, resource.props):
+        for spec, container in registries(resource):
             volume = image_volume(spec, container)
             if volume is None:
                 continue
@@ -63,7 +63,7 @@ def _is_shared(volume: Properties, resources: Sequence[PolicyResource]) -> bool:
     """Says whether several pods can write to a volume: to a claim with ReadWriteMany."""
     name = volume.get("persistentVolumeClaim", {}).get("claimName")
     return any(
-        kind(each.resource_type) == "PersistentVolumeClaim"
+        kind(each) == "PersistentVolumeClaim"
         and each.props["metadata"]["name"] == name
         and "ReadWriteMany" in each.props["spec"]["accessModes"]
         for each in resources
@@ -73,7 +73,7 @@ def _is_shared(volume: Properties, resources: Sequence[PolicyResource]) -> bool:
 def _has_affinity(workload: PolicyResource, resources: Sequence[PolicyResource]) -> bool:
     """Says whether every Service of a workload keeps a client with one pod."""
     labels = workload.props["spec"]["template"]["metadata"]["labels"].items()
-    services = (each.props["spec"] for each in resources if kind(each.resource_type) == "Service")
+    services = (each.props["spec"] for each in resources if kind(each) == "Service")
     return all(
         service.get("sessionAffinity") == "ClientIP"
         for service in services

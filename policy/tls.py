@@ -15,7 +15,7 @@ _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 def check_tls(args: ResourceValidationArgs, report: ReportViolation) -> None:
     """Registries serve TLS, are probed and store over it; Routes pass it through."""
-    for _, container in registries(args.resource_type, args.props):
+    for _, container in registries(args):
         environment = variables(container)
         for variable in ("REGISTRY_HTTP_TLS_CERTIFICATE", "REGISTRY_HTTP_TLS_KEY"):
             if not environment.get(variable):
@@ -28,7 +28,7 @@ def check_tls(args: ResourceValidationArgs, report: ReportViolation) -> None:
                 report(f"{probe} uses {scheme}, which a TLS port refuses: set its scheme to HTTPS", None)
         if not (environment.get("REGISTRY_STORAGE_S3_REGIONENDPOINT") or "https://").startswith("https://"):
             report("the object store is reached without TLS: give an https endpoint", None)
-    if kind(args.resource_type) == "Route":
+    if kind(args) == "Route":
         tls = args.props["spec"].get("tls", {})
         if tls.get("termination") != "passthrough":
             report(f"TLS termination is '{tls.get('termination')}': set it to passthrough", None)
@@ -41,7 +41,7 @@ def check_route_host(args: StackValidationArgs, report: ReportViolation) -> None
     requests = [each for each in args.resources if each.resource_type == "tls:index/certRequest:CertRequest"]
     names = {name for request in requests for name in request.props.get("dnsNames", ())}
     for resource in args.resources:
-        if kind(resource.resource_type) == "Route" and (host := resource.props["spec"]["host"]) not in names:
+        if kind(resource) == "Route" and (host := resource.props["spec"]["host"]) not in names:
             known = ", ".join(sorted(names)) or "none"
             report(f"'{host}' is no name of the certificate ({known}), so clients would refuse it", resource.urn)
 

@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pulumi_policy import PolicyResource, ResourceValidationArgs
+
 Properties = Mapping[str, Any]
+Resource = ResourceValidationArgs | PolicyResource
 
 REGISTRY = "registry"
 """Name of the container that runs the registry."""
@@ -16,17 +19,19 @@ _POD_SPECS = {
 }
 
 
-def kind(resource_type: str) -> str | None:
-    """Returns the kind of a Kubernetes object by its Pulumi type; None if it is anything else."""
-    package, _, name = resource_type.rpartition(":")
-    return name if package.startswith("kubernetes:") else None
+def kind(resource: Resource) -> str | None:
+    """Returns the kind of a Kubernetes object; None if it is anything else, or left out by `--target`."""
+    package, _, name = resource.resource_type.rpartition(":")
+    # What `--target` leaves out has no properties.
+    return name if package.startswith("kubernetes:") and resource.props else None
 
 
-def pod_spec(resource_type: str, properties: Properties) -> Properties | None:
+def pod_spec(resource: Resource) -> Properties | None:
     """Returns the spec of the pods that a resource makes; None if it makes none."""
-    path = _POD_SPECS.get(kind(resource_type) or "")
+    path = _POD_SPECS.get(kind(resource) or "")
     if path is None:
         return None
+    properties: Properties = resource.props
     for key in path:
         properties = properties[key]
     return properties
@@ -38,9 +43,9 @@ def containers(spec: Properties) -> Iterator[Properties]:
     yield from spec["containers"]
 
 
-def registries(resource_type: str, properties: Properties) -> Iterator[tuple[Properties, Properties]]:
+def registries(resource: Resource) -> Iterator[tuple[Properties, Properties]]:
     """Yields the containers that run a registry, each after the spec of its pod."""
-    spec = pod_spec(resource_type, properties)
+    spec = pod_spec(resource)
     if spec:
         yield from ((spec, container) for container in containers(spec) if container["name"] == REGISTRY)
 

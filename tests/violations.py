@@ -183,8 +183,8 @@ VIOLATIONS = [
     Violation(
         "no-default-passwords",
         "registry-http-secret",
-        ("stringData", "secret"),
-        "changeme",
+        ("stringData",),
+        {"secret": "changeme"},
         "'secret' is a password that everybody knows",
     ),
 ]

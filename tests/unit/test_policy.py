@@ -127,6 +127,11 @@ def test_a_value_that_a_preview_cannot_know_is_left_to_the_up() -> None:
     assert raised.value.props[-1] == "image"
 
 
+def test_resources_that_a_targeted_up_leaves_out_are_not_judged(run: Run) -> None:
+    for name, request in run().requests.items():
+        assert validate(resource(request.type, name, {})) == {}
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "policy" / "levels").glob("*.json")), ids=lambda file: file.stem)
 def test_levels_are_for_rules_that_exist(file: Any) -> None:
     levels = json.loads(file.read_text())
