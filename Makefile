@@ -1,5 +1,5 @@
 # The newcomer's door: a real cluster on this machine, and the dev stack on it.
-.PHONY: up sandbox preview down sandbox-down reset test check
+.PHONY: up sandbox preview preview-all down sandbox-down reset test check
 .DEFAULT_GOAL := up
 
 # The stack; dev is the sandbox's.
@@ -21,6 +21,9 @@ sandbox: .sandbox/venv/ready ## start the sandbox alone
 preview: .sandbox/venv/ready ## show what `make up` would change
 	@$(pulumi) preview --diff
 
+preview-all: .sandbox/venv/ready ## preview every stack with the policy pack, into one page
+	@eval "$$($(sandbox) env)" && $(python) -m pipeline preview --stacks dev,lab,prod --out .sandbox/preview.md
+
 down sandbox-down: .sandbox/venv/ready ## stop the sandbox; images and state stay
 	@$(sandbox) down
 
@@ -35,7 +38,7 @@ check: .sandbox/venv/ready ## linter and type checker
 	@$(python) -m ruff format --check
 	@$(python) -m mypy .
 
-.sandbox/venv/ready: requirements.txt requirements-dev.txt sandbox/requirements.txt constraints.txt
+.sandbox/venv/ready: requirements.txt requirements-tools.txt requirements-dev.txt sandbox/requirements.txt constraints.txt
 	@echo "python packages: installing into .sandbox/venv"
 	@python3 -m venv .sandbox/venv
 	@$(python) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt

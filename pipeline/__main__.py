@@ -1,0 +1,66 @@
+"""The steps of the pipelines: `python -m pipeline --help`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import engine, page
+from pipeline.preview import Preview, Result
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+Stack = Annotated[str, typer.Option(help="The stack, such as prod.")]
+
+_FAILED, _STOPPED, _REFUSED = 1, 3, 4
+
+
+@app.command()
+def preview(
+    stacks: Annotated[str, typer.Option(help="The stacks, such as dev,lab,prod.")],
+    out: Annotated[Path, typer.Option(help="The Markdown page to write.")],
+    allow_replace: Annotated[
+        bool, typer.Option(help="Accept that stateful resources are replaced or deleted.")
+    ] = False,
+) -> None:
+    """Preview stacks with the policy pack, into one page.
+
+    The exit code is 0 if all may go on, 1 if a preview failed, 3 if a policy stopped one, and 4 if stateful resources
+    would be replaced or deleted without --allow-replace.
+    """
+    previews = [engine.preview(stack) for stack in stacks.split(",")]
+    out.write_text(page.render(previews, allow_replace=allow_replace))
+    for each in previews:
+        typer.echo(f"{each.stack}: {page.verdict(each, allow_replace=allow_replace)}")
+    raise typer.Exit(_exit_code(previews, allow_replace=allow_replace))
+
+
+@app.command()
+def deploy(stack: Stack) -> None:
+    """Run `pulumi up` of a stack with the policy pack."""
+    raise typer.Exit(engine.up(stack))
+
+
+@app.command()
+def drift(stack: Stack) -> None:
+    """Fail if somebody changed what a stack has in the cluster; nothing is changed."""
+    code = engine.drift(stack)
+    if code:
+        typer.echo(
+            f"the cluster is not as stack '{stack}' left it, or could not be asked: see above; "
+            f"`pulumi up --refresh --stack {stack}` takes changes back",
+            err=True,
+        )
+    raise typer.Exit(code)
+
+
+def _exit_code(previews: list[Preview], *, allow_replace: bool) -> int:
+    results = {each.result for each in previews}
+    if Result.FAILED in results:
+        return _FAILED
+    if Result.STOPPED in results:
+        return _STOPPED
+    return _REFUSED if any(each.stateful for each in previews) and not allow_replace else 0
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m pipeline")
