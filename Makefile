@@ -33,10 +33,17 @@ reset: .sandbox/venv/ready ## stop the sandbox and forget its images and state
 test: .sandbox/venv/ready ## every test, on the sandbox
 	@$(python) -m pytest
 
-check: .sandbox/venv/ready ## linter and type checker
+check: .sandbox/venv/ready .sandbox/bin/actionlint ## linters and type checker
 	@$(python) -m ruff check
 	@$(python) -m ruff format --check
 	@$(python) -m mypy .
+	@.sandbox/bin/actionlint
+	@$(python) -m check_jsonschema --quiet --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci .gitlab-ci.yml
+
+.sandbox/bin/actionlint: pipeline/actionlint/go.mod
+	@echo "actionlint: building"
+	@mkdir -p .sandbox/bin
+	@cd pipeline/actionlint && go build -o ../../$@ github.com/rhysd/actionlint/cmd/actionlint
 
 .sandbox/venv/ready: requirements.txt requirements-tools.txt requirements-dev.txt sandbox/requirements.txt constraints.txt
 	@echo "python packages: installing into .sandbox/venv"
