@@ -1,5 +1,5 @@
 # The newcomer's door: a real cluster on this machine, and the dev stack on it.
-.PHONY: up sandbox preview preview-all down sandbox-down reset test check
+.PHONY: up sandbox preview preview-all down sandbox-down reset test check schema
 .DEFAULT_GOAL := up
 
 # The stack; dev is the sandbox's.
@@ -9,6 +9,7 @@ python := .sandbox/venv/bin/python
 sandbox := $(python) -m sandbox
 pulumi := $(sandbox) pulumi --stack $(STACK) --
 is_dev := $(filter dev,$(STACK))
+schema := docs/stack-file.schema.json
 
 up: .sandbox/venv/ready ## bring the stack up, and the sandbox first if the stack's settings name it
 	@$(sandbox) up --stack $(STACK)
@@ -22,7 +23,7 @@ preview: .sandbox/venv/ready ## show what `make up` would change
 	@$(pulumi) preview --diff
 
 preview-all: .sandbox/venv/ready ## preview every stack with the policy pack, into one page
-	@eval "$$($(sandbox) env)" && $(python) -m pipeline preview --stacks dev,lab,prod --out .sandbox/preview.md
+	@pipeline/preview-all dev lab prod
 
 down sandbox-down: .sandbox/venv/ready ## stop the sandbox; images and state stay
 	@$(sandbox) down
@@ -39,6 +40,11 @@ check: .sandbox/venv/ready .sandbox/bin/actionlint ## linters and type checker
 	@$(python) -m mypy .
 	@.sandbox/bin/actionlint
 	@$(python) -m check_jsonschema --quiet --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci .gitlab-ci.yml
+	@$(python) -m settings.schema | diff --unified $(schema) - || { echo "$(schema) is stale: run make schema"; exit 1; }
+	@$(python) -m check_jsonschema --quiet --schemafile $(schema) Pulumi.*.yaml
+
+schema: .sandbox/venv/ready ## write the JSON Schema of stack files anew
+	@$(python) -m settings.schema > $(schema)
 
 .sandbox/bin/actionlint: pipeline/actionlint/go.mod
 	@echo "actionlint: building"

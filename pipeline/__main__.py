@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline import engine, page
-from pipeline.preview import Preview, Result
+from pipeline import engine
+from pipeline.page import render, verdict
+from pipeline.preview import Preview, Result, from_json, missing, to_json
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 Stack = Annotated[str, typer.Option(help="The stack, such as prod.")]
@@ -15,23 +16,35 @@ _FAILED, _STOPPED, _REFUSED = 1, 3, 4
 
 
 @app.command()
-def preview(
-    stacks: Annotated[str, typer.Option(help="The stacks, such as dev,lab,prod.")],
+def preview(stack: Stack, out: Annotated[Path, typer.Option(help="The JSON file to write.")]) -> None:
+    """Preview a stack with the policy pack.
+
+    The exit code is 0 if all went well, 1 if the preview failed, and 3 if a policy stopped it.
+    """
+    found = engine.preview(stack)
+    out.write_bytes(to_json(found))
+    typer.echo(f"{stack}: {found.result}")
+    raise typer.Exit(_exit_code([found], allow_replace=True))
+
+
+@app.command()
+def page(
+    previews: Annotated[list[Path], typer.Argument(help="What `preview` wrote, one file a stack, named after it.")],
     out: Annotated[Path, typer.Option(help="The Markdown page to write.")],
     allow_replace: Annotated[
         bool, typer.Option(help="Accept that stateful resources are replaced or deleted.")
     ] = False,
 ) -> None:
-    """Preview stacks with the policy pack, into one page.
+    """Make one page of the previews of stacks, and judge them.
 
-    The exit code is 0 if all may go on, 1 if a preview failed, 3 if a policy stopped one, and 4 if stateful resources
-    would be replaced or deleted without --allow-replace.
+    The exit code is 0 if all may go on, 1 if a preview failed or is missing, 3 if a policy stopped one, and 4 if
+    stateful resources would be replaced or deleted without --allow-replace.
     """
-    previews = [engine.preview(stack) for stack in stacks.split(",")]
-    out.write_text(page.render(previews, allow_replace=allow_replace))
-    for each in previews:
-        typer.echo(f"{each.stack}: {page.verdict(each, allow_replace=allow_replace)}")
-    raise typer.Exit(_exit_code(previews, allow_replace=allow_replace))
+    found = [from_json(file.read_bytes()) if file.exists() else missing(file.stem) for file in previews]
+    out.write_text(render(found, allow_replace=allow_replace))
+    for each in found:
+        typer.echo(f"{each.stack}: {verdict(each, allow_replace=allow_replace)}")
+    raise typer.Exit(_exit_code(found, allow_replace=allow_replace))
 
 
 @app.command()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pulumi.automation.events import EngineEvent, OpType, PolicyEvent
+from pydantic import TypeAdapter
 
 from pipeline.stateful import StatefulChange, stateful_change
 
@@ -44,6 +45,32 @@ class Preview:
     stateful: list[StatefulChange]
     errors: list[str]
     """What failed, but for violations."""
+
+
+_JSON = TypeAdapter(Preview)
+
+
+def to_json(preview: Preview) -> bytes:
+    """Returns a preview as JSON."""
+    return _JSON.dump_json(preview)
+
+
+def from_json(data: bytes) -> Preview:
+    """Returns what `to_json` was given."""
+    return _JSON.validate_json(data)
+
+
+def missing(stack: str) -> Preview:
+    """Returns what stands for a stack whose preview could not even start."""
+    return Preview(
+        stack=stack,
+        result=Result.FAILED,
+        diff="",
+        operations=Counter(),
+        violations=[],
+        stateful=[],
+        errors=["its preview did not run: the output of that step says why"],
+    )
 
 
 def summarise(stack: str, events: Iterable[EngineEvent], diff: str, *, succeeded: bool) -> Preview:

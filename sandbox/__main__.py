@@ -19,6 +19,10 @@ _PASS_ON = {"allow_interspersed_args": False, "ignore_unknown_options": True}
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 NodeName = Annotated[str, typer.Option("--node", help="The node.")]
+StackName = Annotated[
+    str | None,
+    typer.Option("--stack", help="Work on this stack; one that is not the sandbox's gets its own environment."),
+]
 
 
 @app.command()
@@ -95,27 +99,26 @@ def logs(
 
 
 @app.command()
-def env() -> None:
+def env(stack: StackName = None) -> None:
     """Print the variables for using kubectl and pulumi by hand: eval "$(python -m sandbox env)"."""
-    for name, value in toolchain.environment().items():
+    for name, value in _variables(stack).items():
         print(f"export {name}={shlex.quote(value)}")
 
 
 @app.command(context_settings=_PASS_ON)
-def pulumi(
-    arguments: list[str],
-    stack: Annotated[
-        str | None, typer.Option(help="Work on this stack; one that is not the sandbox's gets its own environment.")
-    ] = None,
-) -> None:
+def pulumi(arguments: list[str], stack: StackName = None) -> None:
     """Run the Pulumi engine with the sandbox's environment; its exit code is passed on."""
     engine = layout.BIN / "pulumi"
     if not engine.exists():
         raise SandboxError(f"there is no engine at {engine}: run `python -m sandbox up` first")
-    variables = toolchain.environment(own_stack=stack is None or choice.choose(stack).sandbox)
+    variables = _variables(stack)
     if stack:
         arguments = [*arguments, "--stack", stack]
     os.execve(engine, [str(engine), *arguments], {**os.environ, **variables})  # noqa: S606
+
+
+def _variables(stack: str | None) -> dict[str, str]:
+    return toolchain.environment(own_stack=stack is None or choice.choose(stack).sandbox)
 
 
 def main() -> None:
