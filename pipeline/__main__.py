@@ -29,7 +29,9 @@ def preview(stack: Stack, out: Annotated[Path, typer.Option(help="The JSON file 
 
 @app.command()
 def page(
-    previews: Annotated[list[Path], typer.Argument(help="What `preview` wrote, one file a stack, named after it.")],
+    previews: Annotated[
+        list[Path], typer.Argument(help="What `preview` wrote, STACK.json; STACK.log says why there is none.")
+    ],
     out: Annotated[Path, typer.Option(help="The Markdown page to write.")],
     allow_replace: Annotated[
         bool, typer.Option(help="Accept that stateful resources are replaced or deleted.")
@@ -40,7 +42,7 @@ def page(
     The exit code is 0 if all may go on, 1 if a preview failed or is missing, 3 if a policy stopped one, and 4 if
     stateful resources would be replaced or deleted without --allow-replace.
     """
-    found = [from_json(file.read_bytes()) if file.exists() else missing(file.stem) for file in previews]
+    found = [_read(file) for file in previews]
     out.write_text(render(found, allow_replace=allow_replace))
     for each in found:
         typer.echo(f"{each.stack}: {verdict(each, allow_replace=allow_replace)}")
@@ -64,6 +66,15 @@ def drift(stack: Stack) -> None:
             err=True,
         )
     raise typer.Exit(code)
+
+
+def _read(file: Path) -> Preview:
+    if file.exists():
+        return from_json(file.read_bytes())
+    log = file.with_suffix(".log")
+    return missing(
+        file.stem, log.read_text() if log.exists() else "its preview did not run: the log of that step says why"
+    )
 
 
 def _exit_code(previews: list[Preview], *, allow_replace: bool) -> int:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,7 +23,7 @@ def preview(stack: str) -> Preview:
             _command("preview", stack, "--suppress-progress", f"--event-log={events}", *_policies(stack)),
             cwd=_ROOT,
             # The engine hides the flag for its event log otherwise.
-            env={**os.environ, "PULUMI_DEBUG_COMMANDS": "true"},
+            env={**_environment(), "PULUMI_DEBUG_COMMANDS": "true"},
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -54,5 +55,12 @@ def _policies(stack: str) -> list[str]:
     return [f"--policy-pack={_POLICY}", *([f"--policy-pack-config={levels}"] if levels.exists() else [])]
 
 
+def _environment() -> dict[str, str]:
+    """The environment with this Python, which has the packages of program and policy pack, before any other."""
+    return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+
+
 def _run(command: list[str]) -> int:
-    return subprocess.run(command, cwd=_ROOT, check=False, stdin=subprocess.DEVNULL).returncode  # noqa: S603
+    return subprocess.run(  # noqa: S603
+        command, cwd=_ROOT, env=_environment(), check=False, stdin=subprocess.DEVNULL
+    ).returncode

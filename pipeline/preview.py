@@ -60,16 +60,10 @@ def from_json(data: bytes) -> Preview:
     return _JSON.validate_json(data)
 
 
-def missing(stack: str) -> Preview:
+def missing(stack: str, reason: str) -> Preview:
     """Returns what stands for a stack whose preview could not even start."""
     return Preview(
-        stack=stack,
-        result=Result.FAILED,
-        diff="",
-        operations=Counter(),
-        violations=[],
-        stateful=[],
-        errors=["its preview did not run: the output of that step says why"],
+        stack=stack, result=Result.FAILED, diff="", operations=Counter(), violations=[], stateful=[], errors=[reason]
     )
 
 
@@ -89,7 +83,7 @@ def summarise(stack: str, events: Iterable[EngineEvent], diff: str, *, succeeded
             if change:
                 stateful[event.resource_pre_event.metadata.urn] = change
         elif event.summary_event:
-            operations.update(event.summary_event.resource_changes)
+            operations.update({OpType(op): count for op, count in event.summary_event.resource_changes.items()})
     return Preview(
         stack=stack,
         result=_result(operations, violations, succeeded=succeeded),

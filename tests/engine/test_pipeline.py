@@ -18,12 +18,8 @@ from tests.cluster.conftest import kubectl
 from tests.conftest import ROOT
 from tests.engine.conftest import Project
 
-DIGEST = f"sandbox.local/registry@sha256:{'1' * 64}"
-STORAGE = {
-    "dev": {"kind": "hostPath", "node": "node1", "path": "/registry", "size": "10Gi"},
-    "lab": {"kind": "nfs", "server": "192.0.2.9", "path": "/exports/registry", "size": "20Gi"},
-    "prod": {"kind": "claim", "className": "fast", "size": "30Gi"},
-}
+STACKS = ("dev", "lab", "prod")
+OF_THE_CLUSTER = ("kubeconfig", "cluster", "ca", "nodes", "ssh")
 VOLUMES = """
 import pulumi, pulumi_kubernetes as k8s
 from components.storage.component import Storage, StorageArgs
@@ -42,22 +38,22 @@ class Repository:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.page = project.folder / "page.md"
         for name in ("Pulumi.yaml", "__main__.py"):
             shutil.copy(ROOT / name, project.folder / name)
         for name in ("components", "settings", "policy", "pipeline"):
             shutil.copytree(ROOT / name, project.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
 
     def stack(self, stack: str, **settings: Any) -> None:
-        """Makes a stack with the dev stack's settings, others on top of them, and a namespace of its own."""
+        """Makes a stack of its file, but on the sandbox's cluster, in a namespace of its own, and with settings."""
         self.project.pulumi("stack", "init", stack)
         file = self.project.folder / f"Pulumi.{stack}.yaml"
-        config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text().replace(".sandbox/", f"{ROOT}/.sandbox/"))
-        settings = {"namespace": f"registry-{stack}", "image": DIGEST, "storage": STORAGE[stack], **settings}
-        config["config"] |= {f"registry:{name}": value for name, value in settings.items()}
-        config["config"]["registry:route"] = {"host": f"{stack}.apps.example.com"}
-        config["encryptionsalt"] = yaml.safe_load(file.read_text())["encryptionsalt"]
-        file.write_text(yaml.safe_dump(config))
+        salt = yaml.safe_load(file.read_text())["encryptionsalt"]
+        config = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+        sandbox = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text().replace(".sandbox/", f"{ROOT}/.sandbox/"))
+        config |= {f"registry:{name}": sandbox["config"][f"registry:{name}"] for name in OF_THE_CLUSTER}
+        settings = {"namespace": f"pipeline-{stack}", **settings}
+        config |= {f"registry:{name}": value for name, value in settings.items()}
+        file.write_text(yaml.safe_dump({"config": config, "encryptionsalt": salt}))
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {**self.project.environment, "PATH": f"{layout.BIN}:{self.project.environment['PATH']}"}
@@ -72,11 +68,45 @@ class Repository:
             check=False,
         )
 
-    def preview(self, stacks: str, *arguments: str, code: int) -> str:
-        """Previews stacks, and returns the page."""
-        done = self.run("preview", "--stacks", stacks, "--out", str(self.page), *arguments)
-        assert done.returncode == code, done.stdout + (self.page.read_text() if self.page.exists() else "")
-        return self.page.read_text()
+    def own_backend(self, stack: str) -> str:
+        """Returns the URL of a backend for one stack."""
+        folder = self.project.folder / f"state-{stack}"
+        folder.mkdir()
+        return folder.as_uri()
+
+    def preview_all(self, *stacks: str) -> str:
+        """Does what `make preview-all` does, with the toolchain and cluster of the sandbox; returns the page."""
+        home = self.project.folder / ".sandbox"
+        home.mkdir()
+        for part in (layout.VENV, layout.BIN, layout.PULUMI_HOME, layout.KUBECONFIG):
+            (home / part.name).symlink_to(part)
+        shutil.copytree(ROOT / "sandbox", self.project.folder / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+        done = subprocess.run(
+            [self.project.folder / "pipeline" / "preview-all", *stacks],
+            env=self.project.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return (home / "preview.md").read_text()
+
+    def preview(self, *stacks: str) -> list[Path]:
+        """Previews stacks, and returns what that found."""
+        files = [self.project.folder / f"{stack}.json" for stack in stacks]
+        for stack, file in zip(stacks, files, strict=True):
+            self.run("preview", "--stack", stack, "--out", str(file))
+        return files
+
+    def page(self, previews: list[Path], *arguments: str, code: int) -> str:
+        """Returns the page of some previews."""
+        file = self.project.folder / "page.md"
+        done = self.run("page", *map(str, previews), "--out", str(file), *arguments)
+        page = file.read_text()
+        assert done.returncode == code, f"{done.stdout}\n{page}"
+        return page
 
 
 @pytest.fixture
@@ -106,17 +136,27 @@ def volumes(repository: Repository) -> Iterator[Repository]:
 
 
 def test_the_diffs_of_three_stacks_are_one_page(repository: Repository) -> None:
-    for stack in STORAGE:
-        repository.stack(stack, **({"replicas": 2} if stack == "lab" else {}))
-    page = repository.preview("dev,lab,prod", code=0)
-    for stack in STORAGE:
+    repository.stack("dev")
+    repository.stack("lab")
+    # Others may not even read the state of prod.
+    own = {"PULUMI_BACKEND_URL": repository.own_backend("prod"), "PULUMI_CONFIG_PASSPHRASE": "of prod alone"}
+    shared = dict(repository.project.environment)
+    repository.project.environment.update(own)
+    repository.stack("prod")
+    repository.project.environment.update(shared)
+    environment = repository.project.folder / "clusters" / "prod" / "environment"
+    environment.parent.mkdir(parents=True)
+    environment.write_text("".join(f"{name}='{value}'\n" for name, value in own.items()))
+
+    page = repository.preview_all(*STACKS)
+    for stack in STACKS:
         assert f"| {stack} | **changes** | " in page
         assert f"<summary>{stack}: diff</summary>" in page
+        assert f"[urn=urn:pulumi:{stack}::registry::" in page
     assert 'path: "/registry"' in page
-    assert 'server: "192.0.2.9"' in page
-    assert 'storageClassName: "fast"' in page
-    assert 'namespace  : "registry-lab"' in page
-    assert "[urn=urn:pulumi:prod::" in page
+    assert 'server: "nfs.lab.example.com"' in page
+    assert 'storageClassName: "shared-files"' in page
+    assert "**lab**: `image-by-digest` warns at `registry-deployment`" in page
 
 
 def test_a_page_shows_no_secret(repository: Repository) -> None:
@@ -126,19 +166,20 @@ def test_a_page_shows_no_secret(repository: Repository) -> None:
     for name, value in secrets.items():
         path = f"registry:storage.{name}"
         repository.project.pulumi("config", "set", "--stack", "prod", "--secret", "--path", path, value)
-    page = repository.preview("prod", code=0)
-    assert "[secret]" in page
+    previews = repository.preview("prod")
+    shown = repository.page(previews, code=0) + previews[0].read_text()
+    assert "[secret]" in shown
     files = [layout.PKI / "ca.key", layout.SSH / "id_ed25519"]
     lines = [line for file in files for line in file.read_text().splitlines() if not line.startswith("-----")]
     assert len(lines) > 10
     for secret in (*secrets.values(), *(b64encode(each.encode()).decode() for each in secrets.values()), *lines):
-        assert secret not in page
+        assert secret not in shown
 
 
 def test_a_policy_stops_the_stack_whose_level_it_is(repository: Repository) -> None:
     for stack in ("dev", "prod"):
-        repository.stack(stack, storage={"kind": "emptyDir", "size": "1Gi"})
-    page = repository.preview("dev,prod", code=3)
+        repository.stack(stack, storage={"kind": "emptyDir", "size": "1Gi"}, replicas=1)
+    page = repository.page(repository.preview("dev", "prod"), code=3)
     assert "| dev | **changes** |" in page
     assert "| prod | **stopped by a policy** |" in page
     assert "**prod**: `durable-storage` **stops** at `registry-deployment`" in page
@@ -151,7 +192,7 @@ def test_a_cluster_that_does_not_answer_fails_its_preview(repository: Repository
     gone = repository.project.folder / "gone"
     gone.write_text(yaml.safe_dump(kubeconfig))
     repository.stack("lab", kubeconfig=str(gone), cluster={"server": "https://127.0.0.1:1"})
-    page = repository.preview("lab,prod", code=1)
+    page = repository.page(repository.preview("lab", "prod"), code=1)
     assert "| lab | **failed** |" in page
     assert "127.0.0.1" in page[page.index("## Failures") : page.index("<details>")]
     assert "no stack named 'prod' found" in page
@@ -159,13 +200,14 @@ def test_a_cluster_that_does_not_answer_fails_its_preview(repository: Repository
 
 def test_volumes_are_replaced_only_with_the_label(volumes: Repository) -> None:
     volumes.project.pulumi("config", "set", "--stack", "lab", "registry:path", "/exports/two")
-    page = volumes.preview("lab", "--allow-replace", code=1)
+    page = volumes.page(volumes.preview("lab"), "--allow-replace", code=1)
     assert "protect" in page[page.index("## Failures") : page.index("<details>")]
     volumes.project.pulumi("state", "unprotect", "--stack", "lab", "--all", "--yes")
-    page = volumes.preview("lab", code=4)
+    previews = volumes.preview("lab")
+    page = volumes.page(previews, code=4)
     assert "**lab**: replace `storage-nfs-volume` because of spec.nfs" in page
     assert "refused" in page
-    assert "refused" not in volumes.preview("lab", "--allow-replace", code=0)
+    assert "refused" not in volumes.page(previews, "--allow-replace", code=0)
 
 
 def test_drift_is_found_and_left_alone(volumes: Repository) -> None:

@@ -1,5 +1,6 @@
 """What the pipelines make of the events that the engine reports."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 from pipeline import __main__ as commands
 from pipeline import engine
 from pipeline.page import render
-from pipeline.preview import Preview, Result, summarise
+from pipeline.preview import Preview, Result, from_json, summarise, to_json
 
 REGISTRY = "registry:index:Registry"
 STORAGE = "registry:index:Storage"
@@ -156,12 +157,41 @@ def test_nothing_in_a_diff_ends_its_block() -> None:
     ],
 )
 def test_the_exit_code_tells_what_went_wrong(
-    found: list[Preview], arguments: list[str], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    found: list[Preview], arguments: list[str], code: int, tmp_path: Path
 ) -> None:
-    previews = iter(found)
-    monkeypatch.setattr(engine, "preview", lambda _stack: next(previews))
+    files = [tmp_path / f"stack{number}.json" for number in range(len(found))]
+    for file, each in zip(files, found, strict=True):
+        file.write_bytes(to_json(each))
     out = tmp_path / "page.md"
-    stacks = ",".join(f"stack{number}" for number in range(len(found)))
-    ran = CliRunner().invoke(commands.app, ["preview", "--stacks", stacks, "--out", str(out), *arguments])
+    ran = CliRunner().invoke(commands.app, ["page", *map(str, files), "--out", str(out), *arguments])
     assert ran.exit_code == code, ran.output
     assert "# Pulumi preview" in out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (preview(step("delete", STORAGE, CLAIM), summary(delete=1)), 0),
+        (preview(error("no"), succeeded=False), 1),
+        (preview(violation("mandatory"), succeeded=False), 3),
+    ],
+)
+def test_a_preview_is_kept_for_the_page(
+    found: Preview, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(engine, "preview", lambda _stack: found)
+    out = tmp_path / "prod.json"
+    ran = CliRunner().invoke(commands.app, ["preview", "--stack", "prod", "--out", str(out)])
+    assert ran.exit_code == code, ran.output
+    assert from_json(out.read_bytes()) == found
+
+
+@pytest.mark.parametrize("log", ["sandbox: no backend", None])
+def test_a_preview_that_is_missing_has_failed(log: str | None, tmp_path: Path) -> None:
+    if log:
+        (tmp_path / "lab.log").write_text(log)
+    out = tmp_path / "page.md"
+    ran = CliRunner().invoke(commands.app, ["page", str(tmp_path / "lab.json"), "--out", str(out)])
+    assert ran.exit_code == 1
+    assert "| lab | **failed** |" in out.read_text()
+    assert (log or "its preview did not run") in out.read_text()

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 import yaml
@@ -32,31 +32,31 @@ def pipeline_commands(forge: str) -> Iterator[list[str]]:
     """Yields the arguments of every `python -m pipeline` of a forge."""
     for script in SCRIPTS[forge]:
         for line in script.splitlines():
-            if line.startswith("python -m pipeline "):
-                yield [{"$STACK": "lab"}.get(word, word) for word in shlex.split(line)[3:]]
+            if line.startswith(".venv/bin/python -m pipeline "):
+                yield shlex.split(line.replace("$REPLACE", "$replace"))[3:]
 
 
 @pytest.mark.parametrize("forge", SCRIPTS)
 @pytest.mark.parametrize("replace", ["--allow-replace", "--no-allow-replace"])
 def test_the_steps_are_commands_that_run_by_hand(
-    forge: str, replace: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    forge: str, replace: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(engine, "preview", lambda stack: preview(summary(same=1), stack=stack))
     monkeypatch.setattr(engine, "up", lambda _stack: 0)
     monkeypatch.setattr(engine, "drift", lambda _stack: 0)
     monkeypatch.chdir(tmp_path)
-    ran = set()
-    for arguments in pipeline_commands(forge):
-        done = CliRunner().invoke(commands.app, [replace if word.lower() == "$replace" else word for word in arguments])
-        assert done.exit_code == 0, (arguments, done.output)
-        ran.add(arguments[0])
-    assert ran == {"preview", "deploy", "drift"}
+    steps = list(pipeline_commands(forge))
+    assert {step[0] for step in steps} == {"preview", "page", "deploy", "drift"}
+    for stack in ("lab", "prod"):
+        known = {"$STACK": stack, "$STACK.json": f"{stack}.json", "$replace": replace}
+        for step in steps:
+            done = CliRunner().invoke(commands.app, [known.get(word, word) for word in step])
+            # The page misses prod as long as only lab was previewed.
+            assert done.exit_code == (step[0] == "page" and stack == "lab"), (step, done.output)
 
 
 def test_both_forges_do_the_same() -> None:
-    assert {" ".join(each).lower() for each in pipeline_commands("github")} == {
-        " ".join(each).lower() for each in pipeline_commands("gitlab")
-    }
+    assert set(map(tuple, pipeline_commands("github"))) == set(map(tuple, pipeline_commands("gitlab")))
 
 
 def test_actions_are_pinned_by_commit() -> None:
@@ -74,15 +74,28 @@ def test_nothing_but_the_comment_may_write() -> None:
             granted |= {
                 (name, job_name, scope) for scope, access in job.get("permissions", {}).items() if access == "write"
             }
-    assert granted == {("pull-request", "preview", "pull-requests")}
+    assert granted == {("pull-request", "page", "pull-requests")}
 
 
 def test_secrets_stay_away_from_forks() -> None:
     jobs = WORKFLOWS["pull-request"]["jobs"]
-    assert "secrets." not in str(jobs["check"])
+    assert [name for name, job in jobs.items() if "secrets." in str(job)] == ["preview"]
     assert jobs["preview"]["if"] == "github.event.pull_request.head.repo.full_name == github.repository"
-    (rule,) = GITLAB["preview"]["rules"]
-    assert "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID" in rule["if"]
+    for name in ("preview", "page"):
+        (rule,) = GITLAB[name]["rules"]
+        assert "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID" in rule["if"]
+
+
+def test_each_stack_has_an_environment_of_its_own() -> None:
+    github = {name: job.get("environment") for each in WORKFLOWS.values() for name, job in each["jobs"].items()}
+    assert github == {
+        "check": None,
+        "preview": "${{ matrix.stack }}-preview",
+        "page": None,
+        "up": "${{ matrix.stack }}",
+    }
+    assert GITLAB["preview"]["environment"]["name"] == "$STACK-preview"
+    assert GITLAB[".up"]["environment"] == "$STACK"
 
 
 def test_an_up_is_alone_on_its_stack_and_never_cancelled() -> None:
