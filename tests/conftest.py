@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 ROOT = Path(__file__).parent.parent
 
 
-KUBECONFIG = {
+KUBECONFIG: dict[str, Any] = {
     "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "admin"}}],
     "clusters": [{"name": "lab", "cluster": {"server": "https://192.0.2.1:6443"}}],
     "current-context": "lab",
