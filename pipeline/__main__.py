@@ -7,7 +7,7 @@ import typer
 
 from pipeline import engine
 from pipeline.page import render, verdict
-from pipeline.preview import Preview, Result, from_json, missing, to_json
+from pipeline.preview import Preview, Result, from_json, not_started, to_json
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 Stack = Annotated[str, typer.Option(help="The stack, such as prod.")]
@@ -72,7 +72,7 @@ def _read(file: Path) -> Preview:
     if file.exists():
         return from_json(file.read_bytes())
     log = file.with_suffix(".log")
-    return missing(
+    return not_started(
         file.stem, log.read_text() if log.exists() else "its preview did not run: the log of that step says why"
     )
 

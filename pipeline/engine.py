@@ -9,14 +9,20 @@ from tempfile import TemporaryDirectory
 
 from pulumi.automation.events import EngineEvent
 
-from pipeline.preview import Preview, summarise
+from pipeline.cluster import ClusterError, check
+from pipeline.preview import Preview, not_started, summarise
+from settings import SettingsError, of_stack
 
 _ROOT = Path(__file__).resolve().parent.parent
 _POLICY = _ROOT / "policy"
 
 
 def preview(stack: str) -> Preview:
-    """Previews a stack with the policy pack."""
+    """Previews a stack with the policy pack, if its settings are right and its cluster answers."""
+    try:
+        check(of_stack(stack))
+    except (SettingsError, ClusterError) as error:
+        return not_started(stack, str(error))
     with TemporaryDirectory() as folder:
         events = Path(folder) / "events"
         done = subprocess.run(  # noqa: S603

@@ -60,8 +60,8 @@ def from_json(data: bytes) -> Preview:
     return _JSON.validate_json(data)
 
 
-def missing(stack: str, reason: str) -> Preview:
-    """Returns what stands for a stack whose preview could not even start."""
+def not_started(stack: str, reason: str) -> Preview:
+    """Returns what stands for a preview that could not even start."""
     return Preview(
         stack=stack, result=Result.FAILED, diff="", operations=Counter(), violations=[], stateful=[], errors=[reason]
     )

@@ -22,14 +22,14 @@ STACKS = ("dev", "lab", "prod")
 OF_THE_CLUSTER = ("kubeconfig", "cluster", "ca", "nodes", "ssh")
 VOLUMES = """
 import pulumi, pulumi_kubernetes as k8s
-from components.storage.component import Storage, StorageArgs
-from components.storage.nfs import Nfs
+import settings
+from components import storage
 
-config = pulumi.Config()
-cluster = k8s.Provider("cluster", kubeconfig=config.require("kubeconfig"))
-kind = Nfs(server="192.0.2.9", path=config.require("path"), size="1Gi", mount_options=[])
-args = StorageArgs(namespace=config.require("namespace"), kind=kind)
-Storage("storage-nfs", args, pulumi.ResourceOptions(provider=cluster))
+stack = settings.load()
+cluster = k8s.Provider("cluster", kubeconfig=str(stack.kubeconfig))
+kind = storage.Nfs(server=stack.storage.server, path=stack.storage.path, size="1Gi", mount_options=[])
+args = storage.StorageArgs(namespace=stack.namespace, kind=kind)
+storage.Storage("storage-nfs", args, pulumi.ResourceOptions(provider=cluster))
 """
 
 
@@ -120,12 +120,8 @@ def volumes(repository: Repository) -> Iterator[Repository]:
     """A deployed stack that has nothing but a volume and its claim."""
     namespace = f"pipeline-{uuid4().hex[:8]}"
     kubectl("create", "namespace", namespace)
-    (repository.project.folder / "Pulumi.yaml").write_text("name: registry\nruntime: python\n")
     (repository.project.folder / "__main__.py").write_text(VOLUMES)
-    repository.project.pulumi("stack", "init", "lab")
-    settings = {"kubeconfig": f"{ROOT}/.sandbox/kubeconfig", "namespace": namespace, "path": "/exports/one"}
-    for name, value in settings.items():
-        repository.project.pulumi("config", "set", "--stack", "lab", f"registry:{name}", value)
+    repository.stack("lab", namespace=namespace, createNamespace=False)
     try:
         deployed = repository.run("deploy", "--stack", "lab")
         assert deployed.returncode == 0, deployed.stdout
@@ -194,12 +190,13 @@ def test_a_cluster_that_does_not_answer_fails_its_preview(repository: Repository
     repository.stack("lab", kubeconfig=str(gone), cluster={"server": "https://127.0.0.1:1"})
     page = repository.page(repository.preview("lab", "prod"), code=1)
     assert "| lab | **failed** |" in page
-    assert "127.0.0.1" in page[page.index("## Failures") : page.index("<details>")]
+    assert "the cluster at https://127.0.0.1:1 does not answer to kubeconfig" in page
+    assert "Connection refused" in page
     assert "no stack named 'prod' found" in page
 
 
 def test_volumes_are_replaced_only_with_the_label(volumes: Repository) -> None:
-    volumes.project.pulumi("config", "set", "--stack", "lab", "registry:path", "/exports/two")
+    volumes.project.pulumi("config", "set", "--stack", "lab", "--path", "registry:storage.path", "/exports/two")
     page = volumes.page(volumes.preview("lab"), "--allow-replace", code=1)
     assert "protect" in page[page.index("## Failures") : page.index("<details>")]
     volumes.project.pulumi("state", "unprotect", "--stack", "lab", "--all", "--yes")
