@@ -30,10 +30,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from sandbox import layout, node, toolchain
+from sandbox import layout, nfs, node, toolchain
 from sandbox.topology import CONTROL_PLANE, node_named
 from sandbox.wait import until
-from tests.cluster.conftest import Stack, kubectl, pulumi, sandbox
+from tests.cluster.conftest import OtherStack, Stack, kubectl, pulumi, sandbox
 from tests.conftest import ROOT, make_ca
 
 NAMESPACE = "docker-registry"
@@ -57,10 +57,10 @@ class Report:
         return {(c["check"], c["place"]): c["detail"] for c in self.checks if c["outcome"] == "failed"}
 
 
-def verify(*options: str | Path) -> Report:
+def verify(*options: str | Path, name: str = "dev", folder: Path = ROOT) -> Report:
     done = subprocess.run(
-        [sys.executable, "-m", "verify", "--stack", "dev", "--json", *map(str, options)],
-        cwd=ROOT,
+        [sys.executable, "-m", "verify", "--stack", name, "--json", *map(str, options)],
+        cwd=folder,
         env={**os.environ, **toolchain.environment()},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -99,6 +99,42 @@ def test_a_good_registry_passes_and_so_says_junit(tmp_path: Path) -> None:
     assert set(before).isdisjoint(pod["metadata"]["uid"] for pod in pods())
     suite = ElementTree.parse(tmp_path / "report.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures")) == (str(len(report.checks)), "0")
+
+
+@pytest.fixture
+def two_pods(other_stack: Callable[..., OtherStack]) -> Iterator[OtherStack]:
+    """A stack whose two pods share a folder of the NFS server."""
+    export = f"{nfs.EXPORT}/verify-test"
+    sandbox("exec", "--", "install", "-d", "-o", "1001", "-g", "1001", "-m", "0750", export)
+    options = ["vers=3", "proto=tcp", f"port={nfs.PORT}", f"mountport={nfs.PORT}", "nolock"]
+    server = str(CONTROL_PLANE.address)
+    stack = other_stack(
+        "verify-test",
+        storage={"kind": "nfs", "server": server, "path": export, "size": "1Gi", "mountOptions": options},
+        replicas=2,
+        nodeSelector={"kubernetes.io/os": "linux"},
+    )
+    stack.up()
+    yield stack
+    sandbox("exec", "--", "rm", "-rf", export)
+
+
+def test_two_pods_on_nfs_pass_until_their_clients_change_pods(two_pods: OtherStack) -> None:
+    report = verify(name=two_pods.name, folder=two_pods.folder)
+
+    assert report.failures() == {}
+    seen = {(check["check"], check["place"]): check["detail"] for check in report.checks}
+    place = f"{two_pods.name}/docker-registry"
+    assert seen["pods", place] == "2 ready on node1, node2, 0 restarts"
+    assert seen["affinity", place] == "ClientIP, as storage.kind 'nfs' needs"
+    assert seen["volume", place].startswith(f"{CONTROL_PLANE.address}:{nfs.EXPORT}/verify-test, 1Gi")
+
+    patch = json.dumps({"spec": {"sessionAffinity": "None"}})
+    kubectl("patch", "service", "docker-registry", f"--namespace={two_pods.name}", f"--patch={patch}")
+    failures = verify(name=two_pods.name, folder=two_pods.folder).failures()
+    assert failures["affinity", place] == (
+        "session affinity is None, but storage.kind 'nfs' needs ClientIP, for pods share its files"
+    )
 
 
 # How faults are planted; each is mended at the end of its context.

@@ -1,6 +1,7 @@
 """Whether the objects in the cluster are as the stack made them, and whether its pods run."""
 
 import re
+from typing import Any
 
 from kubernetes import client
 
@@ -87,14 +88,16 @@ def log(cluster: Cluster) -> Proved[None]:
     for pod in cluster.pods:
         if any("running" in status["state"] for status in pod["status"].get("containerStatuses", [])):
             name = pod["metadata"]["name"]
-            text = client.CoreV1Api(cluster.api).read_namespaced_pod_log(
+            # As it is: the client would turn JSON into Python's notation.
+            answer: Any = client.CoreV1Api(cluster.api).read_namespaced_pod_log(
                 name,
                 pod["metadata"]["namespace"],
                 container=CONTAINER,
                 limit_bytes=_LOG_BYTES,
                 _request_timeout=ACT_SECONDS,
+                _preload_content=False,
             )
-            if line := _LISTENING.search(text):
+            if line := _LISTENING.search(answer.data.decode(errors="replace")):
                 lines[name] = line
     if not lines:
         raise NotTried("no pod runs, or its log has been rotated since it started")

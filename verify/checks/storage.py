@@ -1,6 +1,7 @@
 """Whether the storage has space left."""
 
 import json
+from typing import Any
 
 from kubernetes import client
 from rich.filesize import decimal
@@ -35,10 +36,11 @@ def of_pod(cluster: Cluster) -> Proved[None]:
     """
     assert cluster.deployment  # noqa: S101 - proved before
     volume, pod = storage_volume(cluster.deployment), cluster.pods[0]
-    text = client.CoreV1Api(cluster.api).connect_get_node_proxy_with_path(
-        pod["spec"]["nodeName"], "stats/summary", _request_timeout=ACT_SECONDS
+    # As it is: the client would turn JSON into Python's notation.
+    answer: Any = client.CoreV1Api(cluster.api).connect_get_node_proxy_with_path(
+        pod["spec"]["nodeName"], "stats/summary", _request_timeout=ACT_SECONDS, _preload_content=False
     )
-    for each in json.loads(text)["pods"]:
+    for each in json.loads(answer.data)["pods"]:
         if each["podRef"]["uid"] == pod["metadata"]["uid"]:
             for measured in each.get("volume", []):
                 if volume and measured["name"] == volume["name"]:
