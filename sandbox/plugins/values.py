@@ -3,10 +3,12 @@
 from typing import Any
 
 from google.protobuf import struct_pb2
-from pulumi.runtime import rpc
 
-_TYPE_MARKER = rpc._special_sig_key
-UNKNOWN: str = rpc.UNKNOWN
+_TYPE_MARKER = "4dabf18193072939515e22adb298388d"
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the protocol's mark, the same for all secrets
+_ASSET = "c44067f5952c0a294b673a41bacd8c17"
+_ARCHIVE = "0def7320c3a5731c473e5ecbe6d01bc7"
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """Stands, in a preview, for a value that only the update will know."""
 
 Json = Any
@@ -47,22 +49,22 @@ def encode_properties(properties: Properties) -> struct_pb2.Struct:
 
 def secret(value: Json) -> Json:
     """Marks a value as secret, unless it is already."""
-    return value if is_secret(value) else {_TYPE_MARKER: rpc._special_secret_sig, "value": value}
+    return value if is_secret(value) else {_TYPE_MARKER: _SECRET, "value": value}
 
 
 def is_secret(value: Json) -> bool:
     """Says whether a value itself (not a part of it) is marked as secret."""
-    return isinstance(value, dict) and value.get(_TYPE_MARKER) == rpc._special_secret_sig
+    return isinstance(value, dict) and value.get(_TYPE_MARKER) == _SECRET
 
 
 def is_asset(value: Json) -> bool:
     """Says whether a value is an asset: a `path`, a `text` or a `uri`, and the `hash` of what is there."""
-    return isinstance(value, dict) and value.get(_TYPE_MARKER) == rpc._special_asset_sig
+    return isinstance(value, dict) and value.get(_TYPE_MARKER) == _ASSET
 
 
 def is_archive(value: Json) -> bool:
     """Says whether a value is an archive: a `path`, a `uri` or `assets`, and the `hash` of what is there."""
-    return isinstance(value, dict) and value.get(_TYPE_MARKER) == rpc._special_archive_sig
+    return isinstance(value, dict) and value.get(_TYPE_MARKER) == _ARCHIVE
 
 
 def reveal(value: Json) -> Json:

@@ -1,6 +1,7 @@
 """Property values: what the engine sends, and what is compared."""
 
 import pytest
+from pulumi.runtime import rpc
 
 from sandbox.plugins import values
 from sandbox.plugins.compare import changed_paths
@@ -54,3 +55,10 @@ def test_the_type_in_a_urn_is_the_resource_s_own_and_a_name_may_contain_colons()
 )
 def test_changed_paths(old: Properties, new: Properties, expected: dict[str, Change]) -> None:
     assert changed_paths(old, new) == expected
+
+
+def test_marks_are_those_of_the_sdk() -> None:
+    assert values.UNKNOWN == rpc.UNKNOWN
+    assert values.secret("x") == {rpc._special_sig_key: rpc._special_secret_sig, "value": "x"}
+    assert values.is_asset({rpc._special_sig_key: rpc._special_asset_sig})
+    assert values.is_archive({rpc._special_sig_key: rpc._special_archive_sig})

@@ -3,18 +3,20 @@
 import json
 from asyncio import to_thread
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-import kubernetes
-import urllib3.exceptions
 import yaml
-from kubernetes.config import ConfigException
 
 from sandbox.plugins.kubernetes.schema import Schema
 from sandbox.plugins.server import ProviderError
 from sandbox.plugins.values import Json, Properties
+
+if TYPE_CHECKING:
+    import kubernetes
 
 _CONNECTIONS = 32
 _CONNECT_SECONDS = 10
@@ -61,17 +63,22 @@ class Cluster:
     """
 
     def __init__(self, config: Properties) -> None:
-        kubeconfig = load_kubeconfig(config)
-        context = config.get("context")
-        try:
-            self._client = _client(kubeconfig, context)
-        except (ConfigException, OSError) as error:
-            raise ProviderError(f"kubeconfig of the provider: {error}; check `kubeconfig` and `context`") from None
-        self.namespace: str = config.get("namespace") or _namespace(kubeconfig, context)
-        self._host = self._client.configuration.host
+        self._kubeconfig = load_kubeconfig(config)
+        self._context = config.get("context")
+        self.namespace: str = config.get("namespace") or _namespace(self._kubeconfig, self._context)
         self._kinds: dict[str, dict[str, Kind]] = {}
         self._schemas: dict[str, Schema | None] = {}
         self._unreachable: UnreachableError | None = None
+
+    @cached_property
+    def _client(self) -> "kubernetes.client.ApiClient":
+        # Importing it takes longer than a run that changes nothing, and never asks the API server, takes otherwise.
+        from kubernetes.config import ConfigException  # noqa: PLC0415
+
+        try:
+            return _client(self._kubeconfig, self._context)
+        except (ConfigException, OSError) as error:
+            raise ProviderError(f"kubeconfig of the provider: {error}; check `kubeconfig` and `context`") from None
 
     async def kind(self, api_version: str, kind: str) -> Kind | None:
         """Returns where a kind is kept, or None where the cluster does not know it (yet).
@@ -107,7 +114,7 @@ class Cluster:
         except ApiError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
-            raise ProviderError(f"the API server at {self._host} does not say what it knows: {error}") from None
+            raise ProviderError(f"the API server does not say what it knows: {error}") from None
         except UnreachableError as error:
             # Each resource would wait as long again.
             self._unreachable = error
@@ -122,23 +129,26 @@ class Cluster:
             ApiError: the API server refuses it.
             UnreachableError: the API server does not answer.
         """
-        try:
-            return await to_thread(self._send, method, f"{path}?{urlencode(query)}", body, content_type)
-        except urllib3.exceptions.HTTPError as error:
-            reason = getattr(error, "reason", error)
-            raise UnreachableError(f"unable to reach the API server at {self._host}: {reason}") from None
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415 - comes with the client
 
-    def _send(self, method: str, path: str, body: Json, content_type: str) -> Properties:
-        headers = {"Content-Type": content_type, "Accept": "application/json"}
-        serialized = self._client.param_serialize(
-            method, path, header_params=headers, body=body, auth_settings=["BearerToken"]
-        )
-        response = self._client.call_api(*serialized, _request_timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS))
-        text = response.read()  # type: ignore[no-untyped-call]
-        if 200 <= response.status < 300:  # noqa: PLR2004 - the range of success
-            answer: Properties = json.loads(text)
-            return answer
-        raise _api_error(response.status, text)
+        client = self._client
+        try:
+            return await to_thread(_send, client, method, f"{path}?{urlencode(query)}", body, content_type)
+        except HTTPError as error:
+            reason = getattr(error, "reason", error)
+            host = client.configuration.host
+            raise UnreachableError(f"unable to reach the API server at {host}: {reason}") from None
+
+
+def _send(client: "kubernetes.client.ApiClient", method: str, path: str, body: Json, content_type: str) -> Properties:
+    headers = {"Content-Type": content_type, "Accept": "application/json"}
+    serialized = client.param_serialize(method, path, header_params=headers, body=body, auth_settings=["BearerToken"])
+    response = client.call_api(*serialized, _request_timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS))
+    text = response.read()  # type: ignore[no-untyped-call]
+    if 200 <= response.status < 300:  # noqa: PLR2004 - the range of success
+        answer: Properties = json.loads(text)
+        return answer
+    raise _api_error(response.status, text)
 
 
 def _path(api_version: str) -> str:
@@ -191,13 +201,17 @@ def _context(kubeconfig: Properties, context: str | None) -> Properties:
 
 def _namespace(kubeconfig: Properties | None, context: str | None) -> str:
     if kubeconfig is None:
+        import kubernetes  # noqa: PLC0415 - see above
+
         contexts, active = kubernetes.config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
         chosen = next((entry for entry in contexts if entry["name"] == context), active)
         return str(chosen["context"].get("namespace") or "default")
     return str(_context(kubeconfig, context).get("namespace") or "default")
 
 
-def _client(kubeconfig: Properties | None, context: str | None) -> kubernetes.client.ApiClient:
+def _client(kubeconfig: Properties | None, context: str | None) -> "kubernetes.client.ApiClient":
+    import kubernetes  # noqa: PLC0415 - see above
+
     settings = kubernetes.client.Configuration()
     settings.connection_pool_maxsize = _CONNECTIONS
     if kubeconfig is None:

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable
 
 from sandbox.plugins.compare import changed_paths
+from sandbox.plugins.kubernetes.schema import Schema
 from sandbox.plugins.server import Change, Difference
 from sandbox.plugins.values import UNKNOWN, Json, Properties, has_secret, has_unknown, is_secret, reveal, secret
 
@@ -74,11 +75,13 @@ _OTHER_OWNERS = ("kubectl", "before-first-apply", CREATE_MANAGER)
 """Beginnings of the names of managers whose fields go to the manager of the updates."""
 _DELETIONS = (Change.DELETE, Change.DELETE_REPLACE)
 
-Normalize = Callable[[Properties], Properties]
-
 
 def complete(
-    generated_name: Callable[[], str], old: Properties, new: Properties, namespace: str | None, normalize: Normalize
+    generated_name: Callable[[], str],
+    old: Properties,
+    new: Properties,
+    namespace: str | None,
+    schema: Schema | None = None,
 ) -> Properties:
     """Returns the inputs of an object with name and namespace, as the API server will understand them.
 
@@ -87,11 +90,12 @@ def complete(
         old: the inputs that the object has now, if any: a generated name is kept.
         new: what the program gives.
         namespace: the one for objects that name none; None for kinds that live in no namespace.
-        normalize: brings an object without unknown values into the API server's form.
+        schema: of the object's kind, if that is known; an object with unknown values is not looked up in it.
     """
     plain = _without_null(reveal(new))
     if not has_unknown(plain):
-        plain = normalize(_normalized_by_hand(plain))
+        plain = _normalized_by_hand(plain)
+        plain = schema.normalize(plain) if schema else plain
     metadata = {key: value for key, value in (plain.get("metadata") or {}).items() if key not in _FROM_API_SERVER}
     if "name" not in metadata and "generateName" not in metadata:
         old_metadata = reveal(old).get("metadata") or {}

@@ -1,6 +1,8 @@
 """The provider and its one resource type, which fits every kind."""
 
 import os
+from collections.abc import Callable
+from functools import cache
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential
 
@@ -131,21 +133,24 @@ class _Object(ResourceType):
         self._delete_unreachable = delete_unreachable
 
     async def check(self, call: Call, old: Properties, new: Properties) -> tuple[Properties, list[str]]:
-        api_version, name = reveal(new.get("apiVersion")), reveal(new.get("kind"))
+        # A name that is generated must not be another one the second time.
+        name = cache(lambda: _generated_name(call))
+        was_namespaced = "namespace" in (reveal(old).get("metadata") or {})
+        inputs = objects.complete(name, old, new, self._cluster.namespace if was_namespaced else None)
+        if inputs != old:
+            # What is as it was is in the API server's form already, which need not be asked.
+            inputs = await self._complete(name, old, new)
+        return inputs, problems(reveal(inputs)["metadata"].get("annotations") or {})
+
+    async def _complete(self, name: Callable[[], str], old: Properties, new: Properties) -> Properties:
+        api_version, kind_name = reveal(new["apiVersion"]), reveal(new["kind"])
         try:
-            kind = await self._cluster.kind(api_version, name)
-            schema = await self._cluster.schema(api_version)
+            kind = await self._cluster.kind(api_version, kind_name)
+            schema = None if has_unknown(new) else await self._cluster.schema(api_version)
         except UnreachableError:
             kind, schema = None, None
-        namespaced = kind.namespaced if kind else name not in objects.CLUSTER_WIDE
-        inputs = objects.complete(
-            lambda: _generated_name(call),
-            old,
-            new,
-            self._cluster.namespace if namespaced else None,
-            schema.normalize if schema else lambda plain: plain,
-        )
-        return inputs, problems(reveal(inputs)["metadata"].get("annotations") or {})
+        namespaced = kind.namespaced if kind else kind_name not in objects.CLUSTER_WIDE
+        return objects.complete(name, old, new, self._cluster.namespace if namespaced else None, schema)
 
     async def diff(self, call: Call, outputs: Properties, old: Properties, new: Properties) -> Difference:  # noqa: ARG002
         return objects.compare(outputs, old, new, unready=await self._is_to_be_replaced(new))

@@ -3,8 +3,6 @@
 import re
 from decimal import Decimal
 
-from kubernetes.utils.quantity import parse_quantity
-
 from sandbox.plugins.values import Json, Properties
 
 _BUILT_IN = "io.k8s.api."
@@ -61,6 +59,8 @@ def canonical_quantity(value: Json) -> Json:
 
     What is no quantity, or has an exponent, is returned as it is.
     """
+    from kubernetes.utils.quantity import parse_quantity  # noqa: PLC0415 - imports the whole client
+
     text = str(value)
     try:
         number: Decimal = parse_quantity(text)  # type: ignore[no-untyped-call]
