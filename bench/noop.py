@@ -5,7 +5,8 @@
 program by turns, and compares the medians. With PLUGINS=official the official plugins on PATH are measured.
 
 The empty preview is the measure of the machine. With the official plugins the run without a change was seen to take
-1.9 s where an empty preview took 1.4 s; the fallback plugins may take 1.3 times as long.
+1.9 s, where an empty preview took 0.93 s of the processors and, with other load on the machine, 1.4 s of the clock. The
+fallback plugins may take 1.3 times as long. On a busy machine only the processors' time says something.
 """
 
 import os
@@ -24,7 +25,8 @@ from tests.conformance.registry import prepared
 from tests.engine.conftest import Project
 
 _RUNS = 5
-_OFFICIAL = 1.9 / 1.4
+_OFFICIAL_SECONDS = 1.9
+_EMPTY_SECONDS = {"wall": 1.4, "processor": 0.93}
 _GOAL = 1.3
 
 
@@ -61,10 +63,10 @@ def main() -> None:
                 (run(scenario.project, "up", "--yes", "--skip-preview"), run(empty, "preview")) for _ in range(_RUNS)
             ]
     table = Table("", "no change", "empty preview", "ratio", "goal")
-    for name, attribute in (("wall", "wall"), ("processor", "processor")):
-        changed, previewed = (median(getattr(pair[index], attribute) for pair in runs) for index in (0, 1))
-        goal = f"≤ {_GOAL * _OFFICIAL:.2f}" if attribute == "wall" else ""
-        table.add_row(name, f"{changed:.2f} s", f"{previewed:.2f} s", f"{changed / previewed:.2f}", goal)
+    for kind, official in _EMPTY_SECONDS.items():
+        changed, previewed = (median(getattr(pair[index], kind) for pair in runs) for index in (0, 1))
+        goal = _GOAL * _OFFICIAL_SECONDS / official
+        table.add_row(kind, f"{changed:.2f} s", f"{previewed:.2f} s", f"{changed / previewed:.2f}", f"≤ {goal:.2f}")
     Console().print(table)
 
 
