@@ -43,7 +43,10 @@ def main() -> None:
 def _watch(lister: Callable[..., Any], changes: "SimpleQueue[Exception | None]") -> None:
     """Reports every change, and the error that ends the watch."""
     try:
-        for _ in watch.Watch().stream(lister):  # type: ignore[no-untyped-call]
+        # The API server ends a watch after half an hour or more; the next one starts with what is there then.
+        while True:
+            for _ in watch.Watch().stream(lister):  # type: ignore[no-untyped-call]
+                changes.put(None)
             changes.put(None)
     except Exception as error:  # raised again where it ends the process
         changes.put(error)
