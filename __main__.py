@@ -6,6 +6,7 @@ import pulumi_kubernetes as k8s
 import settings
 from components import client, storage
 from components.certificate import CertificateAuthority
+from components.garbage_collection import GarbageCollection, GarbageCollectionArgs
 from components.namespace import Namespace, NamespaceArgs
 from components.node_trust import NodeTrust, NodeTrustArgs
 from components.registry import Registry, RegistryArgs
@@ -87,6 +88,7 @@ registry = Registry(
         authority=CertificateAuthority(cert_pem=stack.ca.cert_pem, key_pem=stack.ca.key_pem),
         validity_hours=stack.certificate.validity_hours,
         early_renewal_hours=stack.certificate.early_renewal_hours,
+        deletable=stack.garbage_collection is not None,
     ),
     on_cluster,
 )
@@ -95,6 +97,22 @@ route = Route(
     RouteArgs(namespace=namespace, service_name=registry.service_name, host=stack.route.host),
     on_cluster,
 )
+if stack.garbage_collection:
+    GarbageCollection(
+        "garbage-collection",
+        GarbageCollectionArgs(
+            namespace=namespace,
+            deployment=registry.deployment_name,
+            labels=registry.labels,
+            storage=images.backend,
+            image=stack.garbage_collection.image,
+            schedule=stack.garbage_collection.schedule,
+            time_zone=stack.garbage_collection.time_zone,
+            dry_run=stack.garbage_collection.dry_run,
+            delete_untagged=stack.garbage_collection.delete_untagged,
+        ),
+        on_cluster,
+    )
 trust = NodeTrust(
     "trust",
     NodeTrustArgs(

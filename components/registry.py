@@ -8,6 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_tls as tls
 
+from components import pod_security
 from components.certificate import Certificate, CertificateArgs, CertificateAuthority
 from components.endpoints import PORT, Endpoints
 from components.limits import Limits
@@ -16,26 +17,14 @@ from components.storage.backend import DATA, REGISTRY_UID, Backend
 _SECRETS = "/registry-secrets"
 _DRAIN_SECONDS = 30
 _WRITE = f"""\
-if ! (: >{DATA}/.writable); then
-    echo 'The registry, user and group {REGISTRY_UID}, cannot write to its storage: let it, then run again.' >&2
-    exit 1
-fi
-rm {DATA}/.writable
+# What another registry left there can belong to another user.
+for folder in {DATA} {DATA}/docker/registry/v2/*; do
+    if [ -d $folder ] && ! (: >$folder/.writable && rm $folder/.writable); then
+        echo 'The registry, user and group {REGISTRY_UID}, cannot write to its storage: let it, then run again.' >&2
+        exit 1
+    fi
+done
 """
-_POD_SECURITY: k8s.core.v1.PodSecurityContextArgsDict = {
-    "run_as_non_root": True,
-    "run_as_user": REGISTRY_UID,
-    "run_as_group": REGISTRY_UID,
-    "fs_group": REGISTRY_UID,
-    # Changing the owner of every file at each start takes minutes on a full volume.
-    "fs_group_change_policy": "OnRootMismatch",
-    "seccomp_profile": {"type": "RuntimeDefault"},
-}
-_CONTAINER_SECURITY: k8s.core.v1.SecurityContextArgsDict = {
-    "allow_privilege_escalation": False,
-    "read_only_root_filesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +53,8 @@ class RegistryArgs:
     """Hours from its creation until the certificate ends."""
     early_renewal_hours: int
     """Hours before its end from which on the next `pulumi up` replaces the certificate."""
+    deletable: bool
+    """Whether clients may delete manifests; their blobs stay until garbage is collected."""
 
 
 class Registry(pulumi.ComponentResource):
@@ -77,6 +68,10 @@ class Registry(pulumi.ComponentResource):
 
     service_name: pulumi.Output[str]
     """Name of the Service."""
+    deployment_name: pulumi.Output[str]
+    """Name of the Deployment."""
+    labels: Mapping[str, str]
+    """Labels of the pods."""
     endpoints: pulumi.Output[Endpoints]
     """Every name of this registry."""
     certificate: Certificate
@@ -85,7 +80,7 @@ class Registry(pulumi.ComponentResource):
     def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("registry:index:Registry", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        labels = {"docker-registry": "default"}
+        self.labels = labels = {"docker-registry": "default"}
 
         service = k8s.core.v1.Service(
             f"{name}-service",
@@ -151,6 +146,7 @@ class Registry(pulumi.ComponentResource):
                     "value_from": {"secret_key_ref": {"name": http_secret.metadata.name, "key": "secret"}},
                 },
                 {"name": "REGISTRY_HTTP_DRAINTIMEOUT", "value": f"{_DRAIN_SECONDS}s"},
+                {"name": "REGISTRY_STORAGE_DELETE_ENABLED", "value": str(args.deletable).lower()},
                 {"name": "REGISTRY_HTTP_TLS_CERTIFICATE", "value": f"{_SECRETS}/tls.crt"},
                 {"name": "REGISTRY_HTTP_TLS_KEY", "value": f"{_SECRETS}/tls.key"},
                 # Without a collector every request would log a failed export.
@@ -161,7 +157,7 @@ class Registry(pulumi.ComponentResource):
             "liveness_probe": {"http_get": answers, "period_seconds": 10},
             "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
             "termination_message_policy": "FallbackToLogsOnError",
-            "security_context": _CONTAINER_SECURITY,
+            "security_context": pod_security.CONTAINER,
             "volume_mounts": [
                 *args.storage.mounts,
                 {"name": "registry-secrets", "mount_path": _SECRETS, "read_only": True},
@@ -173,7 +169,7 @@ class Registry(pulumi.ComponentResource):
             "enable_service_links": False,
             "termination_grace_period_seconds": _DRAIN_SECONDS + 15,
             "node_selector": args.node_selector,
-            "security_context": _POD_SECURITY,
+            "security_context": pod_security.POD,
             # Soft: a cluster with fewer nodes than pods still runs them all.
             "topology_spread_constraints": [
                 {
@@ -189,7 +185,7 @@ class Registry(pulumi.ComponentResource):
                 {"name": "registry-secrets", "secret": {"secret_name": self.certificate.secret_name}},
             ],
         }
-        k8s.apps.v1.Deployment(
+        deployment = k8s.apps.v1.Deployment(
             f"{name}-deployment",
             metadata={"namespace": args.namespace, "name": args.service, "labels": labels},
             spec={
@@ -202,6 +198,7 @@ class Registry(pulumi.ComponentResource):
                 child, pulumi.ResourceOptions(depends_on=self._check_storage(name, args) if args.storage.folder else [])
             ),
         )
+        self.deployment_name = deployment.metadata.name
         k8s.policy.v1.PodDisruptionBudget(
             f"{name}-disruptions",
             metadata={"namespace": args.namespace, "name": args.service, "labels": labels},
@@ -237,14 +234,14 @@ class Registry(pulumi.ComponentResource):
                         "automount_service_account_token": False,
                         "enable_service_links": False,
                         "node_selector": args.node_selector,
-                        "security_context": _POD_SECURITY,
+                        "security_context": pod_security.POD,
                         "containers": [
                             {
                                 "name": "storage-check",
                                 "image": args.image,
                                 "command": ["/bin/sh", "-c", _WRITE],
                                 "termination_message_policy": "FallbackToLogsOnError",
-                                "security_context": _CONTAINER_SECURITY,
+                                "security_context": pod_security.CONTAINER,
                                 "volume_mounts": args.storage.mounts,
                             }
                         ],

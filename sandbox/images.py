@@ -45,13 +45,19 @@ class Image:
 def sandbox_images() -> list[Image]:
     """The images that every node has without a registry."""
     busybox = layout.DEBIAN / "usr" / "bin" / "busybox"
-    applets = run(busybox, "--list").split()
+    applets = {f"bin/{applet}": "busybox" for applet in run(busybox, "--list").split() if applet != "busybox"}
     return [
         Image("sandbox.local/pause:1", {"pause": gobuild.PAUSE.path}, entrypoint=("/pause",)),
         Image(
             "sandbox.local/busybox:1",
             {"bin/busybox": busybox},
-            links={f"bin/{applet}": "busybox" for applet in applets if applet != "busybox"},
+            links=applets,
+            command=("sh",),
+        ),
+        Image(
+            "sandbox.local/kubectl:1.34.2",
+            {"bin/busybox": busybox, "usr/local/bin/kubectl": gobuild.KUBERNETES.path},
+            links=applets,
             command=("sh",),
         ),
         Image(

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, fie
 from settings import rules
 from settings.faults import describe
 from settings.section import Section
-from settings.storage import HostPathSettings, StorageSettings
+from settings.storage import EmptyDirSettings, HostPathSettings, StorageSettings
 
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 _NODES_MAX = 64
@@ -81,6 +81,21 @@ class CertificateSettings(Section):
                 "every run would renew the certificate; lower it"
             )
         return self
+
+
+class GarbageCollectionSettings(Section):
+    """When and how blobs are deleted that no image refers to."""
+
+    schedule: Annotated[str, AfterValidator(rules.schedule)]
+    """When, in the syntax of cron: minute, hour, day of the month, month, day of the week."""
+    time_zone: str | None = None
+    """Time zone of the schedule, such as `Europe/Paris`; the cluster's unless set."""
+    image: Annotated[str, AfterValidator(rules.image)]
+    """Image with a shell, the core utilities, awk and kubectl, with a tag or a digest."""
+    dry_run: bool = False
+    """Whether to report what would be deleted, and delete nothing."""
+    delete_untagged: bool = False
+    """Whether to delete manifests, too, that no tag and no other manifest refers to."""
 
 
 class RouteSettings(Section):
@@ -159,6 +174,8 @@ class Settings(Section):
     """The cluster CA that signs the registry's certificate."""
     certificate: CertificateSettings = CertificateSettings()
     """Lifetime of that certificate."""
+    garbage_collection: GarbageCollectionSettings | None = None
+    """When and how blobs are deleted that no image refers to; never unless set."""
     route: RouteSettings
     """The way in from outside the cluster."""
     nodes: list[NodeSettings] = Field(min_length=1)
@@ -205,6 +222,15 @@ class Settings(Section):
                 f"replicas {self.replicas} is more than storage.kind '{self.storage.kind}' allows, for "
                 f"{limits.reason}: set it to {limits.most_replicas}, or choose s3, nfs or a claim with accessMode "
                 "ReadWriteMany"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_garbage_collection(self) -> Self:
+        if self.garbage_collection and isinstance(self.storage, EmptyDirSettings):
+            raise ValueError(
+                "garbageCollection cannot reach the folder of storage.kind 'emptyDir', which goes with the pod anyway: "
+                "remove it, or choose another storage"
             )
         return self
 

@@ -74,6 +74,13 @@ def image(value: str) -> str:
     return value
 
 
+def schedule(value: str) -> str:
+    """A schedule in the syntax of cron."""
+    if not re.fullmatch(r"@(hourly|daily|midnight|weekly|monthly)|[\w*/,?-]+( [\w*/,?-]+){4}", value):
+        raise ValueError("must be five fields as cron has them, such as '0 3 * * *' for every night at three")
+    return value
+
+
 def quantity(value: str) -> str:
     """A Kubernetes quantity above zero."""
     if not re.fullmatch(r"[1-9][0-9]*(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?", value):
