@@ -1,9 +1,11 @@
 """The component that every kind of storage is made by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import pulumi
+from pydantic import ByteSize, TypeAdapter
 
 from components.storage.backend import Backend
 
@@ -42,5 +44,34 @@ class Storage(pulumi.ComponentResource):
 
 
 def kept(parent: pulumi.Resource, *depends_on: pulumi.Resource) -> pulumi.ResourceOptions:
-    """Returns the options of what holds images."""
-    return pulumi.ResourceOptions(parent=parent, protect=True, retain_on_delete=True, depends_on=depends_on)
+    """Returns the options of what holds images: nothing deletes it or makes it smaller."""
+    grows = pulumi.ResourceHook(
+        f"{parent.pulumi_resource_name}-grows", _refuse_to_shrink, pulumi.ResourceHookOptions(on_dry_run=True)
+    )
+    return pulumi.ResourceOptions(
+        parent=parent,
+        protect=True,
+        retain_on_delete=True,
+        depends_on=depends_on,
+        hooks=pulumi.ResourceHookBinding(before_update=[grows]),
+    )
+
+
+def _refuse_to_shrink(change: pulumi.ResourceHookArgs) -> None:
+    old, new = _size(change.old_inputs), _size(change.new_inputs)
+    if old and new and _bytes(new) < _bytes(old):
+        raise ValueError(f"registry:storage.size '{new}' is less than the {old} that it has: no volume can shrink")
+
+
+def _size(inputs: Mapping[str, Any] | None) -> str | None:
+    """Returns the size of a volume or of a claim, a quantity; None while it is not known."""
+    match inputs:
+        case {"spec": {"capacity": {"storage": str(size)}}} | {
+            "spec": {"resources": {"requests": {"storage": str(size)}}}
+        }:
+            return size
+    return None
+
+
+def _bytes(quantity: str) -> int:
+    return TypeAdapter(ByteSize).validate_python(f"{quantity}B")

@@ -13,7 +13,15 @@ from components.storage.static_volume import StaticVolume
 
 # The folder comes on stdin, so that no path is ever read as shell text.
 _PREPARE = f"""\
-IFS= read -r folder && install -d -m 0750 -o {REGISTRY_UID} -g {REGISTRY_UID} -- "$folder" || exit
+IFS= read -r folder || exit
+owner=$(stat -c %u -- "$folder" 2>/dev/null || echo 0)
+case $owner in
+    0 | {REGISTRY_UID}) ;;
+    *) echo "$folder belongs to user $owner: if nobody else needs it, give it to root first" >&2; exit 1 ;;
+esac
+install -d -m 0750 -o {REGISTRY_UID} -g {REGISTRY_UID} -- "$folder" || exit
+# Images that a registry of root left there.
+find "$folder" -xdev ! -user {REGISTRY_UID} -exec chown -h {REGISTRY_UID}:{REGISTRY_UID} -- {{}} + || exit
 if command -v selinuxenabled >/dev/null && selinuxenabled; then chcon -t container_file_t -l s0 -- "$folder"; fi
 """
 

@@ -16,7 +16,7 @@ class StaticVolume:
     claim: str
     """Name of the claim; with the namespace before it, the name of the volume."""
     size: pulumi.Input[str]
-    """Capacity as a Kubernetes quantity."""
+    """Capacity of the volume as a Kubernetes quantity; the claim asks for what the first one was."""
     access_mode: str
     """Access mode of both."""
     source: k8s.core.v1.PersistentVolumeSpecArgsDict
@@ -47,6 +47,9 @@ class StaticVolume:
                 "volume_name": volume.metadata.name,
                 "resources": {"requests": {"storage": self.size}},
             },
-            opts=options,
+            # The API server lets nobody change the size of such a claim; the volume has it.
+            opts=pulumi.ResourceOptions.merge(
+                options, pulumi.ResourceOptions(ignore_changes=["spec.resources.requests.storage"])
+            ),
         )
         return claim_backend(claim.metadata.name)
