@@ -30,6 +30,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], settings
 
 
 Load = Callable[[dict[str, Any]], settings.Settings]
+IMAGE = "registry.example.com/kubectl:1.34.2"
 
 
 def changed(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -118,6 +119,8 @@ def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
         ("route.host", "node1", "route.host 'node1' is a node"),
         ("certificate", {"validityHours": 100, "earlyRenewalHours": 100}, "every run would renew the certificate"),
         ("certificate", {"validityHours": "soon"}, "registry:certificate.validityHours 'soon'"),
+        ("garbageCollection", {"schedule": "nightly", "image": IMAGE}, "must be five fields as cron has them"),
+        ("garbageCollection", {"schedule": "0 3 * * *"}, "registry:garbageCollection.image is missing"),
     ],
 )
 def test_a_bad_setting_gives_one_line_with_key_value_and_reason(
@@ -304,3 +307,10 @@ def test_an_rsa_host_key_alone_is_refused(load: Load, cluster: Cluster) -> None:
     known_hosts.write_text(f"192.0.2.1 {key}")
     with pytest.raises(pulumi.RunError, match=r"ssh-keyscan -t ed25519 -p 22 192\.0\.2\.1"):
         load(cluster.config)
+
+
+def test_garbage_of_a_pod_s_own_folder_is_nobody_s_to_collect(load: Load, cluster: Cluster) -> None:
+    garbage_collection = {"schedule": "@daily", "image": IMAGE}
+    assert load(cluster.config | {"garbageCollection": garbage_collection}).garbage_collection
+    with pytest.raises(pulumi.RunError, match="garbageCollection cannot reach the folder"):
+        load(cluster.config | {"garbageCollection": garbage_collection, "storage": EMPTY_DIR})
