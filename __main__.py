@@ -4,23 +4,22 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 import settings
-from components import client, storage
+import storages
+from components import client
+from components.backup import Backup, BackupArgs
 from components.certificate import CertificateAuthority
+from components.copying import Copy, Images
 from components.garbage_collection import GarbageCollection, GarbageCollectionArgs
+from components.move import Move, MoveArgs, Reopening, ReopeningArgs
 from components.namespace import Namespace, NamespaceArgs
 from components.node_trust import NodeTrust, NodeTrustArgs
-from components.registry import Registry, RegistryArgs
+from components.registry import LABELS, Registry, RegistryArgs
 from components.route import Route, RouteArgs
 from components.ssh import Ssh
-from settings.storage import (
-    ClaimSettings,
-    EmptyDirSettings,
-    ExistingClaimSettings,
-    HostPathSettings,
-    NfsSettings,
-    S3Settings,
-    StorageSettings,
-)
+from components.storage import Backend, Storage, StorageArgs
+from settings.storage import StorageSettings
+
+NAME = "docker-registry"
 
 stack = settings.load()
 nodes = {
@@ -33,65 +32,60 @@ nodes = {
     )
     for node in stack.nodes
 }
-
-
-def storage_kind(chosen: StorageSettings) -> storage.Kind:
-    """Returns the kind of storage that the settings choose, with its arguments."""
-    match chosen:
-        case HostPathSettings():
-            return storage.HostPath(path=chosen.path, node=chosen.node, size=chosen.size, ssh=nodes[chosen.node])
-        case NfsSettings():
-            return storage.Nfs(
-                server=chosen.server, path=chosen.path, size=chosen.size, mount_options=chosen.mount_options
-            )
-        case ClaimSettings():
-            return storage.NewClaim(class_name=chosen.class_name, size=chosen.size, access_mode=chosen.access_mode)
-        case ExistingClaimSettings():
-            return storage.ExistingClaim(name=chosen.name, access_mode=chosen.access_mode)
-        case EmptyDirSettings():
-            return storage.EmptyDir(size=chosen.size)
-        case S3Settings():
-            access_key, secret_key = chosen.credentials
-            return storage.S3(
-                bucket=chosen.bucket,
-                region=chosen.region,
-                endpoint=chosen.endpoint,
-                ca_pem=chosen.ca_pem,
-                root_directory=chosen.root_directory,
-                access_key=access_key,
-                secret_key=secret_key,
-            )
-
-
 cluster = k8s.Provider("cluster", kubeconfig=str(stack.kubeconfig), context=stack.context)
 on_cluster = pulumi.ResourceOptions(provider=cluster)
 
 namespace: pulumi.Input[str] = stack.namespace
 if stack.create_namespace:
     namespace = Namespace("namespace", NamespaceArgs(name=stack.namespace), on_cluster).name
-images = storage.Storage(
-    f"storage-{stack.storage.kind.lower()}",
-    storage.StorageArgs(namespace=namespace, kind=storage_kind(stack.storage)),
-    on_cluster,
-)
+
+
+def make_storage(chosen: StorageSettings, name: str = "storage", claim: str = "registry") -> Backend:
+    """Makes the storage that settings choose; the names of component and claim end with its kind."""
+    kind = chosen.kind.lower()
+    args = StorageArgs(namespace=namespace, claim=f"{claim}-{kind}", kind=storages.kind(chosen, nodes))
+    return Storage(f"{name}-{kind}", args, on_cluster).backend
+
+
+def copy(source: Backend, target: Backend) -> Copy:
+    """Returns how images get from one storage to another."""
+    images = Images(kubectl=stack.tools.kubectl, rclone=stack.tools.rclone)
+    return Copy(source=source, target=target, images=images, node_selector=stack.node_selector, labels=LABELS)
+
+
+images = make_storage(stack.storage)
+move = None
+if stack.move:
+    move = Move(
+        "move",
+        MoveArgs(namespace=namespace, deployment=NAME, copy=copy(make_storage(stack.move.source), images)),
+        on_cluster,
+    )
 registry = Registry(
     "registry",
     RegistryArgs(
-        service="docker-registry",
+        service=NAME,
         namespace=namespace,
         image=stack.image,
         node_selector=stack.node_selector,
         replicas=stack.replicas,
-        storage=images.backend,
+        storage=images,
         limits=stack.storage.limits,
         route_host=stack.route.host,
         authority=CertificateAuthority(cert_pem=stack.ca.cert_pem, key_pem=stack.ca.key_pem),
         validity_hours=stack.certificate.validity_hours,
         early_renewal_hours=stack.certificate.early_renewal_hours,
         deletable=stack.garbage_collection is not None,
+        filled_by=move,
     ),
     on_cluster,
 )
+if move:
+    Reopening(
+        "move-end",
+        ReopeningArgs(namespace=namespace, move=move, registry=registry, kubectl_image=stack.tools.kubectl),
+        on_cluster,
+    )
 route = Route(
     "route",
     RouteArgs(namespace=namespace, service_name=registry.service_name, host=stack.route.host),
@@ -103,13 +97,25 @@ if stack.garbage_collection:
         GarbageCollectionArgs(
             namespace=namespace,
             deployment=registry.deployment_name,
-            labels=registry.labels,
-            storage=images.backend,
-            image=stack.garbage_collection.image,
+            labels=LABELS,
+            storage=images,
+            kubectl_image=stack.tools.kubectl,
             schedule=stack.garbage_collection.schedule,
             time_zone=stack.garbage_collection.time_zone,
             dry_run=stack.garbage_collection.dry_run,
             delete_untagged=stack.garbage_collection.delete_untagged,
+        ),
+        on_cluster,
+    )
+if stack.backup:
+    Backup(
+        "backup",
+        BackupArgs(
+            namespace=namespace,
+            deployment=registry.deployment_name,
+            copy=copy(images, make_storage(stack.backup.storage, "backup-storage", "registry-backup")),
+            schedule=stack.backup.schedule,
+            time_zone=stack.backup.time_zone,
         ),
         on_cluster,
     )

@@ -9,10 +9,11 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import pod_security
+from components import maintenance, pod_security
+from components.maintenance import Maintainer, MaintainerArgs
 from components.storage.backend import DATA, Backend
 
-_SCRIPT = Path(__file__).with_suffix(".sh").read_text()
+_SCRIPT = maintenance.SCRIPT + Path(__file__).with_suffix(".sh").read_text()
 _COLLECT = """\
 set -o pipefail
 # Where version 3 of the image has it, and where version 2.
@@ -29,6 +30,7 @@ echo "the image has no configuration of the registry" >&2
 exit 1
 """
 _LONGEST_SECONDS = 6 * 60 * 60
+_NAME = "registry-garbage-collection"
 _LOCK = "registry-garbage"
 
 
@@ -44,7 +46,7 @@ class GarbageCollectionArgs:
     """Labels of its pods."""
     storage: Backend
     """The pod's part of the storage that holds the images."""
-    image: str
+    kubectl_image: str
     """Image with a shell, the core utilities, awk and kubectl, with a tag or a digest."""
     schedule: str
     """When to run, in the syntax of cron."""
@@ -67,46 +69,29 @@ class GarbageCollection(pulumi.ComponentResource):
     def __init__(self, name: str, args: GarbageCollectionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("registry:index:GarbageCollection", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        metadata: k8s.meta.v1.ObjectMetaArgsDict = {
-            "namespace": args.namespace,
-            "name": "registry-garbage-collection",
-            "labels": args.labels,
-        }
-        account = k8s.core.v1.ServiceAccount(
-            f"{name}-account", metadata=metadata, automount_service_account_token=False, opts=child
-        )
-        role = k8s.rbac.v1.Role(
-            f"{name}-role",
-            metadata=metadata,
-            rules=[
-                {
-                    "api_groups": ["apps"],
-                    "resources": ["deployments"],
-                    "resource_names": [args.deployment],
-                    "verbs": ["get", "list", "watch", "patch"],
-                },
-                {
-                    "api_groups": ["batch"],
-                    "resources": ["jobs"],
-                    "verbs": ["create", "get", "list", "watch", "patch", "delete"],
-                },
-                # OpenShift asks for it of those who make a Job keep its CronJob.
-                {"api_groups": ["batch"], "resources": ["cronjobs/finalizers"], "verbs": ["update"]},
-                {"api_groups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
-                {"api_groups": [""], "resources": ["pods/log"], "verbs": ["get"]},
-            ],
-            opts=child,
-        )
-        binding = k8s.rbac.v1.RoleBinding(
-            f"{name}-binding",
-            metadata=metadata,
-            role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": role.metadata.name},
-            subjects=[{"kind": "ServiceAccount", "name": account.metadata.name, "namespace": args.namespace}],
-            opts=child,
+        maintainer = Maintainer(
+            f"{name}-maintainer",
+            MaintainerArgs(
+                namespace=args.namespace,
+                name=_NAME,
+                deployment=args.deployment,
+                labels=args.labels,
+                rules=[
+                    {
+                        "api_groups": ["batch"],
+                        "resources": ["jobs"],
+                        "verbs": ["create", "get", "list", "watch", "patch", "delete"],
+                    },
+                    # OpenShift asks for it of those who make a Job keep its CronJob.
+                    {"api_groups": ["batch"], "resources": ["cronjobs/finalizers"], "verbs": ["update"]},
+                    {"api_groups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+                ],
+            ),
+            child,
         )
         k8s.batch.v1.CronJob(
             f"{name}-schedule",
-            metadata=metadata,
+            metadata={"namespace": args.namespace, "name": _NAME, "labels": args.labels},
             spec={
                 "schedule": args.schedule,
                 "time_zone": args.time_zone,
@@ -125,22 +110,19 @@ class GarbageCollection(pulumi.ComponentResource):
                                 }
                             ]
                         },
-                        "template": {"spec": self._pod(args, account.metadata.name)},
+                        "template": {"spec": self._pod(args, maintainer)},
                     }
                 },
             },
             # A run that is deleted with it makes the registry writable, and for that it needs its rights.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[binding])),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[maintainer])),
         )
         self.register_outputs({})
 
-    def _pod(self, args: GarbageCollectionArgs, account: pulumi.Output[str]) -> k8s.core.v1.PodSpecArgsDict:
-        variables: dict[str, pulumi.Input[str]] = {
-            "DEPLOYMENT": args.deployment,
-            "SELECTOR": ",".join(f"{key}={value}" for key, value in args.labels.items()),
+    def _pod(self, args: GarbageCollectionArgs, maintainer: Maintainer) -> k8s.core.v1.PodSpecArgsDict:
+        variables = {
             "LOCK": _LOCK,
             "JOB": json.dumps(_job(args.labels)),
-            "MODE": "garbage-collection",
             "FLAGS": "--delete-untagged" if args.delete_untagged else "",
             "DRY_RUN": str(args.dry_run).lower(),
             "FOLDER": DATA if args.storage.folder else "",
@@ -153,7 +135,7 @@ class GarbageCollection(pulumi.ComponentResource):
         mounts: list[k8s.core.v1.VolumeMountArgsDict] = [{**mount, "read_only": True} for mount in args.storage.mounts]
         return {
             "restart_policy": "Never",
-            "service_account_name": account,
+            "service_account_name": maintainer.account,
             "automount_service_account_token": True,
             "enable_service_links": False,
             # To make the registry writable again.
@@ -163,9 +145,9 @@ class GarbageCollection(pulumi.ComponentResource):
             "containers": [
                 {
                     "name": "run",
-                    "image": args.image,
+                    "image": args.kubectl_image,
                     "command": ["/bin/sh", "-c", _SCRIPT],
-                    "env": [run, *environment],
+                    "env": [run, *maintainer.environment("garbage-collection"), *environment],
                     "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
                     "termination_message_policy": "FallbackToLogsOnError",
                     "security_context": pod_security.CONTAINER,

@@ -1,41 +1,8 @@
-# Collects the registry's garbage while nobody can push. Environment: see garbage_collection.py.
+# Collects the registry's garbage while nobody can push. Comes after read_only.sh. Environment: see garbage_collection.py.
 #
 # The Job that deletes is the lock too: only who made it may touch the registry. It is the registry's own pod with
 # another command, so image, user, volume and node are the same. A run that is killed is tried again, and first takes
 # over what it left.
-set -eu
-trap 'exit 143' TERM
-
-READ_ONLY=REGISTRY_STORAGE_MAINTENANCE_READONLY
-
-say() { echo "garbage collection: $*"; }
-refuse() {
-    say "$*"
-    exit 1
-}
-# A signal ends the shell's wait at once; of a program in the foreground it awaits the end.
-run() { "$@" & wait "$!"; }
-deployment() { kubectl get deployment "$DEPLOYMENT" --output="jsonpath=$1"; }
-patch_pod() {
-    kubectl patch deployment "$DEPLOYMENT" --field-manager="$MODE" --patch="{\"spec\": {\"template\": $1}}" &&
-        run kubectl rollout status "deployment/$DEPLOYMENT" --timeout=10m
-}
-
-# Who made the registry read-only; nobody if it is writable.
-holder_of_registry() {
-    variable=".spec.template.spec.containers[?(@.name==\"registry\")].env[?(@.name==\"$READ_ONLY\")]"
-    case $(deployment "{.spec.template.metadata.labels.maintenance}:{$variable.value}") in
-        *:) echo nobody ;;
-        "$MODE":*) echo "$MODE" ;;
-        *) echo other ;;
-    esac
-}
-
-check_that_nobody_else_maintains() {
-    [ "$(holder_of_registry)" != other ] ||
-        refuse "deployment $DEPLOYMENT is read-only already: let whoever made it so make it writable first"
-}
-
 take_over() {
     holder=$(kubectl get job "$LOCK" --ignore-not-found --output='jsonpath={.metadata.labels.holder}')
     [ "$holder" ] || return 0
@@ -89,20 +56,6 @@ size() {
 
 # report DONE LOG [BYTES]
 report() { say "$1 $(grep -c '^blob eligible' "$2") blobs${3:+, $3 bytes}"; }
-
-make_read_only() {
-    check_that_nobody_else_maintains
-    patch_pod '{"metadata": {"labels": {"maintenance": "'"$MODE"'"}}, "spec": {"containers": [{"name": "registry", "env": [
-        {"name": "'"$READ_ONLY"'", "value": "{\"enabled\": true}"}]}]}}'
-    # A pod that is stopped still finishes its pushes.
-    run kubectl wait pod --selector="$SELECTOR,maintenance!=$MODE" --for=delete --timeout=10m
-}
-
-make_writable() {
-    [ "$(holder_of_registry)" = "$MODE" ] || return 0
-    patch_pod '{"metadata": {"labels": {"maintenance": null}}, "spec": {"containers": [{"name": "registry", "env": [
-        {"name": "'"$READ_ONLY"'", "$patch": "delete"}]}]}}'
-}
 
 # First the Job goes, so that nothing deletes any more when the registry is writable. Its new pods know no blob yet.
 release() {

@@ -14,8 +14,15 @@ from components.endpoints import PORT, Endpoints
 from components.limits import Limits
 from components.storage.backend import DATA, REGISTRY_UID, Backend
 
+LABELS = {"docker-registry": "default"}
+"""Labels of the pods and of everything that belongs to them, as `oadm registry` set them."""
 _SECRETS = "/registry-secrets"
 _DRAIN_SECONDS = 30
+_STRATEGIES: dict[str, k8s.apps.v1.DeploymentStrategyArgsDict] = {
+    "Recreate": {"type": "Recreate"},
+    # Said, not left to the API server: what nobody said stays where a move makes it Recreate, and is refused there.
+    "RollingUpdate": {"type": "RollingUpdate", "rolling_update": {"max_surge": 1, "max_unavailable": 0}},
+}
 _WRITE = f"""\
 # What another registry left there can belong to another user.
 for folder in {DATA} {DATA}/docker/registry/v2/*; do
@@ -55,6 +62,8 @@ class RegistryArgs:
     """Hours before its end from which on the next `pulumi up` replaces the certificate."""
     deletable: bool
     """Whether clients may delete manifests; their blobs stay until garbage is collected."""
+    filled_by: pulumi.Resource | None
+    """What must have succeeded before pods use the storage, if anything."""
 
 
 class Registry(pulumi.ComponentResource):
@@ -70,8 +79,6 @@ class Registry(pulumi.ComponentResource):
     """Name of the Service."""
     deployment_name: pulumi.Output[str]
     """Name of the Deployment."""
-    labels: Mapping[str, str]
-    """Labels of the pods."""
     endpoints: pulumi.Output[Endpoints]
     """Every name of this registry."""
     certificate: Certificate
@@ -80,7 +87,6 @@ class Registry(pulumi.ComponentResource):
     def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("registry:index:Registry", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        self.labels = labels = {"docker-registry": "default"}
 
         service = k8s.core.v1.Service(
             f"{name}-service",
@@ -88,11 +94,11 @@ class Registry(pulumi.ComponentResource):
             metadata={
                 "namespace": args.namespace,
                 "name": args.service,
-                "labels": labels,
+                "labels": LABELS,
                 "annotations": {"pulumi.com/skipAwait": "true"},
             },
             spec={
-                "selector": labels,
+                "selector": LABELS,
                 "session_affinity": args.limits.session_affinity,
                 "ports": [{"name": "registry", "port": PORT, "target_port": PORT}],
             },
@@ -120,7 +126,7 @@ class Registry(pulumi.ComponentResource):
         )
         account = k8s.core.v1.ServiceAccount(
             f"{name}-account",
-            metadata={"namespace": args.namespace, "name": "registry", "labels": labels},
+            metadata={"namespace": args.namespace, "name": "registry", "labels": LABELS},
             secrets=[{"name": self.certificate.secret_name}],
             automount_service_account_token=False,
             opts=child,
@@ -129,7 +135,7 @@ class Registry(pulumi.ComponentResource):
         seed = tls.PrivateKey(f"{name}-http-key", algorithm="ED25519", opts=child)
         http_secret = k8s.core.v1.Secret(
             f"{name}-http-secret",
-            metadata={"namespace": args.namespace, "labels": labels},
+            metadata={"namespace": args.namespace, "labels": LABELS},
             string_data={"secret": seed.private_key_pem.apply(lambda pem: sha256(pem.encode()).hexdigest())},
             opts=child,
         )
@@ -176,7 +182,7 @@ class Registry(pulumi.ComponentResource):
                     "max_skew": 1,
                     "topology_key": "kubernetes.io/hostname",
                     "when_unsatisfiable": "ScheduleAnyway",
-                    "label_selector": {"match_labels": labels},
+                    "label_selector": {"match_labels": LABELS},
                 }
             ],
             "containers": [container],
@@ -185,32 +191,34 @@ class Registry(pulumi.ComponentResource):
                 {"name": "registry-secrets", "secret": {"secret_name": self.certificate.secret_name}},
             ],
         }
+        before = [
+            *([self._check_storage(name, args)] if args.storage.folder else []),
+            *([args.filled_by] if args.filled_by else []),
+        ]
         deployment = k8s.apps.v1.Deployment(
             f"{name}-deployment",
-            metadata={"namespace": args.namespace, "name": args.service, "labels": labels},
+            metadata={"namespace": args.namespace, "name": args.service, "labels": LABELS},
             spec={
                 "replicas": args.replicas,
-                "strategy": {"type": args.limits.strategy},
-                "selector": {"match_labels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": pod},
+                "strategy": _STRATEGIES[args.limits.strategy],
+                "selector": {"match_labels": LABELS},
+                "template": {"metadata": {"labels": LABELS}, "spec": pod},
             },
-            opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(depends_on=self._check_storage(name, args) if args.storage.folder else [])
-            ),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=before)),
         )
         self.deployment_name = deployment.metadata.name
         k8s.policy.v1.PodDisruptionBudget(
             f"{name}-disruptions",
-            metadata={"namespace": args.namespace, "name": args.service, "labels": labels},
+            metadata={"namespace": args.namespace, "name": args.service, "labels": LABELS},
             # One pod may go, so that a node with the only one can be drained.
-            spec={"max_unavailable": 1, "selector": {"match_labels": labels}},
+            spec={"max_unavailable": 1, "selector": {"match_labels": LABELS}},
             opts=child,
         )
         k8s.networking.v1.NetworkPolicy(
             f"{name}-network",
-            metadata={"namespace": args.namespace, "name": args.service, "labels": labels},
+            metadata={"namespace": args.namespace, "name": args.service, "labels": LABELS},
             spec={
-                "pod_selector": {"match_labels": labels},
+                "pod_selector": {"match_labels": LABELS},
                 "policy_types": ["Ingress", "Egress"],
                 # From anywhere: kubelets pull from the network of their nodes.
                 "ingress": [{"ports": [{"port": PORT, "protocol": "TCP"}]}],

@@ -15,8 +15,9 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, fie
 
 from settings import rules
 from settings.faults import describe
+from settings.maintenance import BackupSettings, GarbageCollectionSettings, MoveSettings, ToolSettings
 from settings.section import Section
-from settings.storage import EmptyDirSettings, HostPathSettings, StorageSettings
+from settings.storage import ClaimSettings, EmptyDirSettings, HostPathSettings, StorageSettings
 
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 _NODES_MAX = 64
@@ -81,21 +82,6 @@ class CertificateSettings(Section):
                 "every run would renew the certificate; lower it"
             )
         return self
-
-
-class GarbageCollectionSettings(Section):
-    """When and how blobs are deleted that no image refers to."""
-
-    schedule: Annotated[str, AfterValidator(rules.schedule)]
-    """When, in the syntax of cron: minute, hour, day of the month, month, day of the week."""
-    time_zone: str | None = None
-    """Time zone of the schedule, such as `Europe/Paris`; the cluster's unless set."""
-    image: Annotated[str, AfterValidator(rules.image)]
-    """Image with a shell, the core utilities, awk and kubectl, with a tag or a digest."""
-    dry_run: bool = False
-    """Whether to report what would be deleted, and delete nothing."""
-    delete_untagged: bool = False
-    """Whether to delete manifests, too, that no tag and no other manifest refers to."""
 
 
 class RouteSettings(Section):
@@ -176,6 +162,12 @@ class Settings(Section):
     """Lifetime of that certificate."""
     garbage_collection: GarbageCollectionSettings | None = None
     """When and how blobs are deleted that no image refers to; never unless set."""
+    move: MoveSettings | None = None
+    """The storage that the next `up` moves the images from."""
+    backup: BackupSettings | None = None
+    """When and where images are backed up; never unless set."""
+    tools: ToolSettings = ToolSettings()
+    """Images of the tools for that."""
     route: RouteSettings
     """The way in from outside the cluster."""
     nodes: list[NodeSettings] = Field(min_length=1)
@@ -234,6 +226,39 @@ class Settings(Section):
             )
         return self
 
+    @property
+    def _storages(self) -> dict[str, StorageSettings]:
+        """Every storage, by its key."""
+        return {
+            "storage": self.storage,
+            **({"move.from": self.move.source} if self.move else {}),
+            **({"backup.storage": self.backup.storage} if self.backup else {}),
+        }
+
+    @model_validator(mode="after")
+    def _check_copies(self) -> Self:
+        if self.move and self.move.source.kind == self.storage.kind:
+            raise ValueError(
+                f"move.from.kind is '{self.storage.kind}' as storage.kind is, and their claims would have one name: "
+                "move to another kind first"
+            )
+        if self.backup and self._places["backup.storage"] == self._places["storage"]:
+            raise ValueError("backup.storage is the storage of the registry: give the backup another place")
+        if len(self._storages) > 1:
+            for key, storage in self._storages.items():
+                if storage.kind == "emptyDir":
+                    raise ValueError(f"{key}.kind 'emptyDir' goes with its pod: choose another storage")
+        return self
+
+    @property
+    def _places(self) -> dict[str, object]:
+        """What is where in the storages, by their keys; a claim that is made is like no other."""
+        where = {"kind", "node", "server", "path", "name", "endpoint", "bucket", "root_directory"}
+        return {
+            key: key if isinstance(storage, ClaimSettings) else storage.model_dump(include=where)
+            for key, storage in self._storages.items()
+        }
+
     @model_validator(mode="after")
     def _check_nodes(self) -> Self:
         names = [node.name for node in self.nodes]
@@ -246,14 +271,25 @@ class Settings(Section):
                 f"nodes has {len(names)} entries: each is a resource, and above {_NODES_MAX} their checkpoints take "
                 "longer than the work; split the nodes among stacks"
             )
-        if isinstance(self.storage, HostPathSettings) and self.storage.node not in names:
-            raise ValueError(
-                f"storage.node '{self.storage.node}' is not one of nodes ({', '.join(names)}): add it there"
-            )
+        for key, storage in self._storages.items():
+            if isinstance(storage, HostPathSettings) and storage.node not in names:
+                raise ValueError(f"{key}.node '{storage.node}' is not one of nodes ({', '.join(names)}): add it there")
         if self.route.host in (*names, *(node.host for node in self.nodes)):
             raise ValueError(f"route.host '{self.route.host}' is a node: give the registry a host name of its own")
         for node in self.nodes:
             self.ssh.host_key(node)
+        return self
+
+    @model_validator(mode="after")
+    def _check_tools(self) -> Self:
+        wanted = [
+            ("garbageCollection", self.garbage_collection, ["kubectl"]),
+            ("move", self.move, ["kubectl", "rclone"]),
+            ("backup", self.backup, ["kubectl", "rclone"]),
+        ]
+        for key, section, tools in wanted:
+            if section and (missing := [f"tools.{tool}" for tool in tools if not getattr(self.tools, tool)]):
+                raise ValueError(f"{key} needs {' and '.join(missing)}: set it to an image that has the tool")
         return self
 
     @model_validator(mode="after")

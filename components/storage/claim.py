@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.storage.backend import Backend, folder
-from components.storage.component import kept
+from components.storage.component import StorageArgs, kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,11 @@ class NewClaim:
     access_mode: str
     """`ReadWriteOnce` or `ReadWriteMany`. A change replaces the claim."""
 
-    def make(self, name: str, namespace: pulumi.Input[str], parent: pulumi.Resource) -> Backend:
+    def make(self, name: str, args: StorageArgs, parent: pulumi.Resource) -> Backend:
         """Makes the claim."""
         claim = k8s.core.v1.PersistentVolumeClaim(
             f"{name}-claim",
-            metadata={"namespace": namespace, "name": "registry-claim"},
+            metadata={"namespace": args.namespace, "name": args.claim},
             spec={
                 "access_modes": [self.access_mode],
                 "storage_class_name": self.class_name,
@@ -44,7 +44,7 @@ class ExistingClaim:
     access_mode: str
     """Access mode that it must have."""
 
-    def make(self, name: str, namespace: pulumi.Input[str], parent: pulumi.Resource) -> Backend:
+    def make(self, name: str, args: StorageArgs, parent: pulumi.Resource) -> Backend:
         """Reads the claim.
 
         Raises:
@@ -52,7 +52,7 @@ class ExistingClaim:
         """
         claim = k8s.core.v1.PersistentVolumeClaim.get(
             f"{name}-claim",
-            pulumi.Output.concat(namespace, "/", self.name),
+            pulumi.Output.concat(args.namespace, "/", self.name),
             opts=pulumi.ResourceOptions(parent=parent),
         )
         return claim_backend(claim.spec.access_modes.apply(self._checked))
@@ -68,4 +68,4 @@ class ExistingClaim:
 
 def claim_backend(claim_name: pulumi.Input[str]) -> Backend:
     """Returns the backend that keeps images on a claim."""
-    return folder({"name": "storage", "persistent_volume_claim": {"claim_name": claim_name}})
+    return folder({"name": "storage", "persistent_volume_claim": {"claim_name": claim_name}}, claim_name)

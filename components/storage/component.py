@@ -13,8 +13,8 @@ from components.storage.backend import Backend
 class Kind(Protocol):
     """A kind of storage and its arguments."""
 
-    def make(self, name: str, namespace: pulumi.Input[str], parent: pulumi.Resource) -> Backend:
-        """Makes what the kind needs in a namespace, as children named after the component."""
+    def make(self, name: str, args: "StorageArgs", parent: pulumi.Resource) -> Backend:
+        """Makes what the kind needs, as children named after the component."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,8 @@ class StorageArgs:
 
     namespace: pulumi.Input[str]
     """Namespace of the registry. A change replaces everything."""
+    claim: str
+    """Name of the claim that it makes, if it makes one. A change replaces the claim, and the volume behind it."""
     kind: Kind
     """The kind of storage, with its own arguments."""
 
@@ -39,7 +41,7 @@ class Storage(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: StorageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("registry:index:Storage", name, None, opts)
-        self.backend = args.kind.make(name, args.namespace, self)
+        self.backend = args.kind.make(name, args, self)
         self.register_outputs({})
 
 

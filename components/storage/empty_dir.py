@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.storage.backend import Backend, folder
+from components.storage.component import StorageArgs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +15,7 @@ class EmptyDir:
     size: pulumi.Input[str]
     """Size at which the pod is evicted, as a Kubernetes quantity, such as `1Gi`."""
 
-    def make(self, _name: str, _namespace: pulumi.Input[str], parent: pulumi.Resource) -> Backend:
+    def make(self, _name: str, _args: StorageArgs, parent: pulumi.Resource) -> Backend:
         """Makes nothing."""
         pulumi.log.warn("storage.kind is emptyDir: every image is lost with the pod", parent)
         return folder({"name": "storage", "empty_dir": {"size_limit": self.size}})

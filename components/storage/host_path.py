@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 
 from components.ssh import Ssh
 from components.storage.backend import REGISTRY_UID, Backend
-from components.storage.component import kept
+from components.storage.component import StorageArgs, kept
 from components.storage.static_volume import StaticVolume
 
 # The folder comes on stdin, so that no path is ever read as shell text.
@@ -42,7 +42,7 @@ class HostPath:
     ssh: Ssh
     """Login to that node, to make the folder."""
 
-    def make(self, name: str, namespace: pulumi.Input[str], parent: pulumi.Resource) -> Backend:
+    def make(self, name: str, args: StorageArgs, parent: pulumi.Resource) -> Backend:
         """Makes folder, volume and claim."""
         folder = command.remote.Command(
             f"{name}-folder",
@@ -57,11 +57,10 @@ class HostPath:
             "match_expressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [self.node]}]
         }
         return StaticVolume(
-            claim="registry-hostpath",
             size=self.size,
             access_mode="ReadWriteOnce",
             source={
                 "host_path": {"path": self.path, "type": "Directory"},
                 "node_affinity": {"required": {"node_selector_terms": [on_node]}},
             },
-        ).make(name, namespace, kept(parent, folder))
+        ).make(name, args, kept(parent, folder))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.storage.backend import Backend
-from components.storage.component import kept
+from components.storage.component import StorageArgs, kept
 from components.storage.static_volume import StaticVolume
 
 
@@ -23,14 +23,13 @@ class Nfs:
     mount_options: Sequence[str] | None
     """Options of the mount, such as `nfsvers=4.1`; the node's own if None."""
 
-    def make(self, name: str, namespace: pulumi.Input[str], parent: pulumi.Resource) -> Backend:
+    def make(self, name: str, args: StorageArgs, parent: pulumi.Resource) -> Backend:
         """Makes volume and claim."""
         return StaticVolume(
-            claim="registry-nfs",
             size=self.size,
             access_mode="ReadWriteMany",
             source={
                 "nfs": {"server": self.server, "path": self.path},
                 "mount_options": self.mount_options,
             },
-        ).make(name, namespace, kept(parent))
+        ).make(name, args, kept(parent))

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.storage.backend import Backend
+from components.storage.backend import Backend, Bucket
+from components.storage.component import StorageArgs
 
 _CA = "/registry-storage-ca"
 _DNS_PORT = 53
@@ -32,12 +33,12 @@ class S3:
     secret_key: pulumi.Output[str]
     """Secret key, a secret."""
 
-    def make(self, name: str, namespace: pulumi.Input[str], parent: pulumi.Resource) -> Backend:
+    def make(self, name: str, args: StorageArgs, parent: pulumi.Resource) -> Backend:
         """Makes the Secret of the credentials, and one of the CA; new content is a new name, so the pods roll over."""
         child = pulumi.ResourceOptions(parent=parent)
         credentials = k8s.core.v1.Secret(
             f"{name}-credentials",
-            metadata={"namespace": namespace},
+            metadata={"namespace": args.namespace},
             string_data={"accesskey": self.access_key, "secretkey": self.secret_key},
             opts=child,
         )
@@ -58,7 +59,7 @@ class S3:
         mounts: list[k8s.core.v1.VolumeMountArgsDict] = []
         if self.ca_pem:
             authorities = k8s.core.v1.ConfigMap(
-                f"{name}-ca", metadata={"namespace": namespace}, data={"ca.crt": self.ca_pem}, opts=child
+                f"{name}-ca", metadata={"namespace": args.namespace}, data={"ca.crt": self.ca_pem}, opts=child
             )
             settings["SSL_CERT_DIR"] = _CA
             volumes.append({"name": "storage-ca", "config_map": {"name": authorities.metadata.name}})
@@ -67,7 +68,8 @@ class S3:
         return Backend(
             environment=[
                 *[_variable(name, value) for name, value in settings.items()],
-                *[_secret_variable(credentials.metadata.name, key) for key in ("accesskey", "secretkey")],
+                _key("REGISTRY_STORAGE_S3_ACCESSKEY", credentials, "accesskey"),
+                _key("REGISTRY_STORAGE_S3_SECRETKEY", credentials, "secretkey"),
             ],
             volumes=volumes,
             mounts=mounts,
@@ -75,6 +77,19 @@ class S3:
                 {"ports": [{"port": port, "protocol": "TCP"}]},
                 {"ports": [{"port": _DNS_PORT, "protocol": protocol} for protocol in ("UDP", "TCP")]},
             ],
+            bucket=Bucket(
+                path=f"{self.bucket}{self.root_directory.rstrip('/')}",
+                access=[
+                    _variable("TYPE", "s3"),
+                    _variable("PROVIDER", "Other" if self.endpoint else "AWS"),
+                    _variable("REGION", self.region),
+                    *([_variable("ENDPOINT", self.endpoint)] if self.endpoint else []),
+                    # Whoever may write objects need not be allowed to make buckets, or to look for them.
+                    _variable("NO_CHECK_BUCKET", "true"),
+                    _key("ACCESS_KEY_ID", credentials, "accesskey"),
+                    _key("SECRET_ACCESS_KEY", credentials, "secretkey"),
+                ],
+            ),
         )
 
 
@@ -82,8 +97,5 @@ def _variable(name: str, value: str) -> k8s.core.v1.EnvVarArgsDict:
     return {"name": name, "value": value}
 
 
-def _secret_variable(secret_name: pulumi.Output[str], key: str) -> k8s.core.v1.EnvVarArgsDict:
-    return {
-        "name": f"REGISTRY_STORAGE_S3_{key.upper()}",
-        "value_from": {"secret_key_ref": {"name": secret_name, "key": key}},
-    }
+def _key(name: str, credentials: k8s.core.v1.Secret, key: str) -> k8s.core.v1.EnvVarArgsDict:
+    return {"name": name, "value_from": {"secret_key_ref": {"name": credentials.metadata.name, "key": key}}}

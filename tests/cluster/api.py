@@ -1,9 +1,13 @@
 """A client of the registry's API, for tests that push and pull while something else happens."""
 
 import hashlib
+import itertools
 import json
 import os
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import httpx
@@ -82,6 +86,29 @@ class Registry:
         headers = {"Content-Type": str(manifest["mediaType"])}
         self.client.put(f"/{name}/manifests/{reference or digest}", content=content, headers=headers)
         return digest
+
+
+@contextmanager
+def pushing(registry: Registry) -> Iterator[dict[str, str]]:
+    """A client that pushes one image after the other; yields the digests of those that the registry accepted."""
+    accepted: dict[str, str] = {}
+    over = threading.Event()
+
+    def push() -> None:
+        for number in itertools.count():
+            # A client that never rests leaves nothing to others of such a machine.
+            if over.wait(0.2):
+                return
+            with suppress(httpx.HTTPError):
+                accepted[f"pushed/{number}"] = registry.push(f"pushed/{number}", "1")
+
+    client = threading.Thread(target=push)
+    client.start()
+    try:
+        yield accepted
+    finally:
+        over.set()
+        client.join()
 
 
 def _digest(content: bytes) -> str:

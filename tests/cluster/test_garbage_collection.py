@@ -1,11 +1,9 @@
 """Garbage goes, and nothing else does, whatever happens to those who collect it."""
 
-import itertools
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,12 @@ import pytest
 from sandbox import nfs
 from sandbox.topology import CONTROL_PLANE
 from sandbox.wait import until
-from tests.cluster.api import Registry
+from tests.cluster.api import Registry, pushing
 from tests.cluster.conftest import OtherStack, Stack, kubectl, sandbox
 
 CRON_JOB = "cronjob/registry-garbage-collection"
-SETTINGS = {"schedule": "0 3 1 1 *", "image": "sandbox.local/kubectl:1.34.2", "deleteUntagged": True}
+SETTINGS = {"schedule": "0 3 1 1 *", "deleteUntagged": True}
+TOOLS = {"kubectl": "sandbox.local/kubectl:1.34.2"}
 FOLDER = "/srv/garbage"
 HOST_PATH = {"kind": "hostPath", "node": CONTROL_PLANE.name, "path": FOLDER, "size": "1Gi"}
 NFS_FOLDER = f"{nfs.EXPORT}/garbage"
@@ -136,7 +135,7 @@ class Collected:
 def collected(stack: Stack, checkout: Path) -> Iterator[Collected]:  # noqa: ARG001 - needs the cluster
     """A stack with one pod and a folder of one node."""
     other = OtherStack("garbage", checkout)
-    other.configure(storage=HOST_PATH, garbageCollection=SETTINGS)
+    other.configure(storage=HOST_PATH, garbageCollection=SETTINGS, tools=TOOLS)
     other.pulumi("stack", "init")
     try:
         other.up()
@@ -150,32 +149,10 @@ def collected(stack: Stack, checkout: Path) -> Iterator[Collected]:  # noqa: ARG
 def shared(other_stack: Callable[..., OtherStack]) -> Iterator[Collected]:
     """A stack with two pods and a folder that they share."""
     sandbox("exec", "--", "install", "-d", "-o", "1001", "-g", "1001", "-m", "0750", NFS_FOLDER)
-    other = other_stack("garbage-nfs", storage=NFS, garbageCollection=SETTINGS, **SEVERAL_PODS)
+    other = other_stack("garbage-nfs", storage=NFS, garbageCollection=SETTINGS, tools=TOOLS, **SEVERAL_PODS)
     other.up()
     yield Collected(other)
     sandbox("exec", "--", "rm", "-rf", NFS_FOLDER)
-
-
-@contextmanager
-def pushing(registry: Registry) -> Iterator[dict[str, str]]:
-    """A client that pushes one image after the other; yields the digests of those that the registry accepted."""
-    accepted: dict[str, str] = {}
-    over = threading.Event()
-
-    def push() -> None:
-        for number in itertools.count():
-            if over.is_set():
-                return
-            with suppress(httpx.HTTPError):
-                accepted[f"pushed/{number}"] = registry.push(f"pushed/{number}", "1")
-
-    client = threading.Thread(target=push)
-    client.start()
-    try:
-        yield accepted
-    finally:
-        over.set()
-        client.join()
 
 
 def freed(log: str, said: str = "freed") -> int:
@@ -283,7 +260,10 @@ def test_up_in_the_middle_of_a_run_breaks_neither(collected: Collected) -> None:
     garbage = collected.make_garbage()
     with collected.held_while_read_only("disturbed"):
         collected.stack.configure(
-            storage=HOST_PATH, garbageCollection=SETTINGS, certificate={"validityHours": 8760, "earlyRenewalHours": 720}
+            storage=HOST_PATH,
+            garbageCollection=SETTINGS,
+            tools=TOOLS,
+            certificate={"validityHours": 8760, "earlyRenewalHours": 720},
         )
         collected.stack.up()
         assert collected.read_only

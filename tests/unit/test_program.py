@@ -209,3 +209,46 @@ def test_a_first_preview_leaves_open_what_depends_on_the_cluster_ip(
     program = run_program(cluster, monkeypatch, PreviewMocks(), preview=True)
     assert program.inputs("registry-certificate-request")["ipAddresses"] == UNKNOWN
     assert program.inputs("trust-node1")["stdin"] == UNKNOWN
+
+
+BUCKET = {"kind": "s3", "bucket": "images", "region": "eu-west-1", "accessKey": "user", "secretKey": "password"}
+TOOLS = {"kubectl": "tools.example.com/kubectl:1.34.2", "rclone": "tools.example.com/rclone:1.76.0"}
+
+
+def copier(program: RecordingMonitor, cron_job: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns the variables of the container that copies, and what it mounts, by the place."""
+    pod = program.inputs(cron_job)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    copy = next(each for each in pod["containers"] if each["name"] == "copy")
+    assert {mount["name"] for mount in copy["volumeMounts"]} <= {volume["name"] for volume in pod["volumes"]}
+    variables = {variable["name"]: variable.get("value", variable.get("valueFrom")) for variable in copy["env"]}
+    return variables, {mount["mountPath"]: mount["name"] for mount in copy["volumeMounts"]}
+
+
+def test_a_backup_from_bucket_to_bucket_keeps_the_two_apart(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = BUCKET | {"endpoint": "https://store.example.com:9000", "caFile": cluster.config["ca"]["certFile"]}
+    backup = {"schedule": "@daily", "storage": theirs | {"rootDirectory": "/backup"}}
+    cluster.config.update(storage=BUCKET, backup=backup, tools=TOOLS)
+    program = run_program(cluster, monkeypatch, SigningMocks(), preview=False)
+
+    variables, mounts = copier(program, "backup-backup")
+    assert (variables["FROM"], variables["TO"]) == ("from:images", "to:images/backup")
+    assert "RCLONE_CONFIG_FROM_ENDPOINT" not in variables
+    assert variables["RCLONE_CONFIG_TO_ENDPOINT"] == "https://store.example.com:9000"
+    assert variables["SSL_CERT_DIR"] in mounts
+    (source, target) = [variables[f"RCLONE_CONFIG_{side}_SECRET_ACCESS_KEY"]["secretKeyRef"] for side in ("FROM", "TO")]
+    assert source["name"] != target["name"]
+    back, _ = copier(program, "backup-restore")
+    assert (back["FROM"], back["TO"]) == ("from:images/backup", "to:images")
+    assert back["RCLONE_CONFIG_FROM_SECRET_ACCESS_KEY"]["secretKeyRef"] == target
+
+
+def test_a_registry_gets_the_storage_that_images_move_to_when_they_are_there(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = cluster.config["storage"]
+    cluster.config.update(storage=BUCKET, move={"from": before}, tools=TOOLS)
+    program = run_program(cluster, monkeypatch, SigningMocks(), preview=False)
+    assert any("::move-copy" in urn for urn in program.requests["registry-deployment"].dependencies)
+    assert any("::registry-deployment" in urn for urn in program.requests["move-end-job"].dependencies)
+    for kept in ("storage-hostpath-volume", "storage-hostpath-claim"):
+        assert program.requests[kept].protect

@@ -31,6 +31,11 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], settings
 
 Load = Callable[[dict[str, Any]], settings.Settings]
 IMAGE = "registry.example.com/kubectl:1.34.2"
+HOST_PATH = {"kind": "hostPath", "node": "node1", "path": "/registry", "size": "10Gi"}
+NFS = {"kind": "nfs", "server": "nfs.example.com", "path": "/exports/registry", "size": "10Gi"}
+CLAIM = {"kind": "claim", "size": "10Gi"}
+EXISTING = {"kind": "existingClaim", "name": "registry-pvc"}
+EMPTY_DIR = {"kind": "emptyDir", "size": "1Gi"}
 
 
 def changed(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -119,8 +124,20 @@ def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
         ("route.host", "node1", "route.host 'node1' is a node"),
         ("certificate", {"validityHours": 100, "earlyRenewalHours": 100}, "every run would renew the certificate"),
         ("certificate", {"validityHours": "soon"}, "registry:certificate.validityHours 'soon'"),
-        ("garbageCollection", {"schedule": "nightly", "image": IMAGE}, "must be five fields as cron has them"),
-        ("garbageCollection", {"schedule": "0 3 * * *"}, "registry:garbageCollection.image is missing"),
+        ("garbageCollection", {"schedule": "nightly"}, "must be five fields as cron has them"),
+        ("garbageCollection", {"schedule": "0 3 * * *"}, "garbageCollection needs tools.kubectl: set it to an image"),
+        ("backup", {"schedule": "@daily", "storage": NFS}, "backup needs tools.kubectl and tools.rclone: set it to an"),
+        ("move", {"from": NFS}, "move needs tools.kubectl and tools.rclone"),
+        ("move", {"from": HOST_PATH | {"path": "/other"}}, "move.from.kind is 'hostPath' as storage.kind is"),
+        ("move", {"from": NFS | {"server": "no server"}}, "registry:move.from.server 'no server' must be"),
+        ("move", {"from": EMPTY_DIR}, "move.from.kind 'emptyDir' goes with its pod: choose another storage"),
+        ("backup", {"schedule": "@daily", "storage": HOST_PATH}, "backup.storage is the storage of the registry"),
+        (
+            "backup",
+            {"schedule": "@daily", "storage": HOST_PATH | {"node": "node9"}},
+            "backup.storage.node 'node9' is not one of nodes (node1): add it there",
+        ),
+        ("tools", {"kubectl": "kubectl"}, "registry:tools.kubectl 'kubectl' "),
     ],
 )
 def test_a_bad_setting_gives_one_line_with_key_value_and_reason(
@@ -134,10 +151,6 @@ def test_a_bad_setting_gives_one_line_with_key_value_and_reason(
     assert message in faults[0]
 
 
-NFS = {"kind": "nfs", "server": "nfs.example.com", "path": "/exports/registry", "size": "10Gi"}
-CLAIM = {"kind": "claim", "size": "10Gi"}
-EXISTING = {"kind": "existingClaim", "name": "registry-pvc"}
-EMPTY_DIR = {"kind": "emptyDir", "size": "1Gi"}
 S3 = {"kind": "s3", "bucket": "images", "region": "us-east-1", "accessKey": "key", "secretKey": "very secret"}
 
 
@@ -310,7 +323,7 @@ def test_an_rsa_host_key_alone_is_refused(load: Load, cluster: Cluster) -> None:
 
 
 def test_garbage_of_a_pod_s_own_folder_is_nobody_s_to_collect(load: Load, cluster: Cluster) -> None:
-    garbage_collection = {"schedule": "@daily", "image": IMAGE}
-    assert load(cluster.config | {"garbageCollection": garbage_collection}).garbage_collection
+    wanted = {"garbageCollection": {"schedule": "@daily"}, "tools": {"kubectl": IMAGE}}
+    assert load(cluster.config | wanted).garbage_collection
     with pytest.raises(pulumi.RunError, match="garbageCollection cannot reach the folder"):
-        load(cluster.config | {"garbageCollection": garbage_collection, "storage": EMPTY_DIR})
+        load(cluster.config | wanted | {"storage": EMPTY_DIR})
