@@ -42,7 +42,7 @@ def leaves(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fi
 def table(head: str) -> dict[str, list[str]]:
     """The rows of a table in the README by the keys of their first column; `.port` stands for one beside the first."""
     lines = README[README.index(head) :].split("\n\n")[0].splitlines()[2:]
-    rows = {}
+    rows: dict[str, list[str]] = {}
     for line in lines:
         first, *others = [cell.strip() for cell in line.strip("|").split(" | ")]
         keys = re.findall("`([^`]+)`", first)
