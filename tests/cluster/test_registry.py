@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def test_its_pod_runs_under_the_restricted_pod_security_standard(stack: Stack) -
 @on_each_node
 def test_every_folder_on_a_node_holds_the_ca(stack: Stack, node_name: str) -> None:
     written = stack.outputs["trustedBy"][node_name]
-    assert len(written) == len(stack.outputs["endpoints"]) + 1
+    assert len(written) == len(stack.outputs["endpoints"]) + 2
     held = sandbox("exec", "--node", node_name, "--", "cat", *written).stdout
     assert held == CA.read_text() * len(written)
 
@@ -126,6 +127,17 @@ def test_the_image_survives_the_registry_pod(stack: Stack, pushed: str) -> None:
     kubectl("rollout", "status", "--namespace", NAMESPACE, "deployment/docker-registry", "--timeout=90s")
     assert digest(f"{stack.route_host}/{pushed}") == before
     run_pod("after-restart", f"{stack.cluster_ip}:5000/{pushed}", CONTROL_PLANE.name)
+
+
+@pytest.mark.parametrize("port", ["", ":443"])
+def test_a_client_that_ran_the_script_pulls_and_before_does_not(stack: Stack, pushed: str, port: str) -> None:
+    inspect = f"skopeo inspect --format='{{{{.Digest}}}}' docker://{stack.route_host}{port}/{pushed}"
+    # A client is a machine that trusts nothing yet; skopeo on a node finds the router.
+    client = f"mount -t tmpfs tmpfs /etc/docker; {inspect} && exit 1; cat >/etc/docker/trust && sh /etc/docker/trust && {inspect}"
+    done = run(sys.executable, "-m", "sandbox", "exec", "--", "unshare", "--mount", "sh", "-c", client,
+               stdin=stack.outputs["clientTrustScript"], check=False)  # fmt: skip
+    assert (done.returncode, done.stdout.strip()) == (0, digest(f"{stack.route_host}/{pushed}")), done.stderr
+    assert "certificate signed by unknown authority" in done.stderr
 
 
 def test_a_preview_in_full_shows_what_changes_and_no_secret(

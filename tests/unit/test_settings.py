@@ -432,6 +432,7 @@ def test_a_login_needs_a_key_or_an_agent(load: Load, cluster: Cluster, monkeypat
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
     assert load(config).ssh.private_key is None
     monkeypatch.delenv("SSH_AUTH_SOCK")
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: False)
     with pytest.raises(pulumi.RunError, match=r"registry:ssh\.privateKeyFile is missing, and there is no SSH agent"):
         load(config)
     monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)

@@ -3,11 +3,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from components.endpoints import ROUTE_PORT
 from verify.proof import Fault, Proved, reason
 from verify.vantage import Here, Vantage
-
-ROUTE_PORT = 443
-"""TCP port on which routers take passthrough connections."""
 
 
 @dataclass(frozen=True)
