@@ -1,6 +1,7 @@
 """What the how-to promises, on a real cluster, with clients that nobody here wrote."""
 
 import json
+import re
 import socket
 import sys
 from collections.abc import Callable
@@ -133,7 +134,9 @@ def test_the_image_survives_the_registry_pod(stack: Stack, pushed: str) -> None:
 def test_a_client_that_ran_the_script_pulls_and_before_does_not(stack: Stack, pushed: str, port: str) -> None:
     inspect = f"skopeo inspect --format='{{{{.Digest}}}}' docker://{stack.route_host}{port}/{pushed}"
     # A client is a machine that trusts nothing yet; skopeo on a node finds the router.
-    client = f"mount -t tmpfs tmpfs /etc/docker; {inspect} && exit 1; cat >/etc/docker/trust && sh /etc/docker/trust && {inspect}"
+    client = (
+        f"mount -t tmpfs tmpfs /etc/docker; {inspect} && exit 1; cat >/etc/docker/it && sh /etc/docker/it && {inspect}"
+    )
     done = run(sys.executable, "-m", "sandbox", "exec", "--", "unshare", "--mount", "sh", "-c", client,
                stdin=stack.outputs["clientTrustScript"], check=False)  # fmt: skip
     assert (done.returncode, done.stdout.strip()) == (0, digest(f"{stack.route_host}/{pushed}")), done.stderr
@@ -147,6 +150,10 @@ def test_a_preview_in_full_shows_what_changes_and_no_secret(
     file = settings_with({"validityHours": 8760, "earlyRenewalHours": 720}, "registry:certificate")
     printed = pulumi("preview", "--stack", "dev", "--diff", "--config-file", file).stdout
     assert "validityPeriodHours: 17520 => 8760" in printed
+    # The certificate and its Secret are new, the pods roll over to it, and no node is touched.
+    changed = set(re.findall(r"\[urn=.*::([\w-]+)\]", printed)) - {"registry-dev"}
+    certificate = {"registry-certificate-signed", "registry-certificate-secret"}
+    assert changed == certificate | {"registry-account", "registry-deployment"}
     for secret in (layout.PKI / "ca.key", layout.SSH / "id_ed25519"):
         for line in secret.read_text().splitlines():
             assert line not in printed
