@@ -6,6 +6,8 @@ from ipaddress import IPv6Address, ip_address
 PORT = 5000
 """TCP port of the registry's Service and of its container, as the how-to and every certs.d folder have it."""
 
+DOMAIN = "cluster.local"
+"""DNS domain of clusters, unless their administrators chose another one."""
 ROUTE_PORT = 443
 """TCP port on which routers take passthrough connections."""
 
@@ -40,7 +42,7 @@ class Endpoints:
     @property
     def dns_names(self) -> list[str]:
         """DNS names the certificate carries."""
-        return [self.route_host, self.service_host, f"{self.service_host}.cluster.local"]
+        return [self.route_host, self.service_host, f"{self.service_host}.{DOMAIN}"]
 
     @property
     def ip_addresses(self) -> list[str]:

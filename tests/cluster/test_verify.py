@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sandbox import layout, nfs, node, toolchain
-from sandbox.topology import CONTROL_PLANE, node_named
+from sandbox.topology import CONTROL_PLANE, DNS_SERVICE, node_named
 from sandbox.wait import until
 from tests.cluster.conftest import OtherStack, Stack, kubectl, pulumi, sandbox
 from tests.conftest import ROOT, make_ca
@@ -306,7 +306,7 @@ GROUPS: dict[str, list[Fault]] = {
             {("connection", ROUTE): f"nobody listens at {CONTROL_PLANE.address}:443, asked from node1"},
         ),
     ],
-    "a-node-that-does-not-reach-the-service, unknown-host-name": [
+    "a-node-that-does-not-reach-the-service, unknown-host-name, silent-name-server": [
         Fault(
             lambda ip: on_node(
                 "node2",
@@ -318,6 +318,14 @@ GROUPS: dict[str, list[Fault]] = {
         Fault(
             lambda _: local_file(layout.HOSTS, "127.0.0.1 localhost\n"),
             {("name", ROUTE): "the name resolves neither on this machine nor on node1"},
+        ),
+        Fault(
+            lambda _: on_node(
+                "node1",
+                f"iptables -t mangle -I OUTPUT -d {DNS_SERVICE} -p tcp -j DROP",
+                f"iptables -t mangle -D OUTPUT -d {DNS_SERVICE} -p tcp -j DROP",
+            ),
+            {("name", SERVICE): f"the cluster's name server {DNS_SERVICE} does not answer to node1"},
         ),
     ],
     "service-without-pods": [
