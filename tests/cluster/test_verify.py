@@ -209,6 +209,13 @@ def local_file(file: Path, content: str) -> Iterator[None]:
 
 
 @contextmanager
+def forgotten_hosts() -> Iterator[None]:
+    """The nodes know no host of any Route; their router, which would write them anew, stands still."""
+    with hung("node1", "router"), local_file(layout.HOSTS, "127.0.0.1 localhost\n"):
+        yield
+
+
+@contextmanager
 def remade_service() -> Iterator[None]:
     """The Service was deleted and made again."""
     before = json.loads(in_namespace("get", "service", "docker-registry", "--output=json"))
@@ -316,7 +323,7 @@ GROUPS: dict[str, list[Fault]] = {
             {("trust", "node2"): "node2 does not reach {ip}:5000 ({ip}:5000): no answer within 10 s"},
         ),
         Fault(
-            lambda _: local_file(layout.HOSTS, "127.0.0.1 localhost\n"),
+            lambda _: forgotten_hosts(),
             {("name", ROUTE): "the name resolves neither on this machine nor on node1"},
         ),
         Fault(
