@@ -171,6 +171,7 @@ S3 = {"kind": "s3", "bucket": "images", "region": "us-east-1", "accessKey": "key
     ("storage", "replicas", "limits"),
     [
         (NFS, 2, ("RollingUpdate", "ClientIP")),
+        (NFS | {"mountOptions": ["nolock"]}, 2, ("RollingUpdate", "ClientIP")),
         (CLAIM, 1, ("Recreate", "None")),
         (CLAIM | {"accessMode": "ReadWriteMany", "className": "files"}, 2, ("RollingUpdate", "ClientIP")),
         (EXISTING, 1, ("Recreate", "None")),
