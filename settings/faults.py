@@ -53,8 +53,10 @@ def describe(project: str, settings: type[BaseModel], fault: "ErrorDetails") -> 
             path = path.rstrip(":")
         case "value_error":
             told = f"{value} {fault['ctx']['error']}"
+        case known if known in _REASONS:
+            told = f"{value} {_REASONS[known].format(**fault.get('ctx', {}))}"
         case _:
-            told = f"{value} {_REASONS.get(fault['type'], fault['msg']).format(**fault.get('ctx', {}))}"
+            told = f"{value} is wrong: {fault['msg']}"
     return path + told
 
 
