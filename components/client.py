@@ -2,15 +2,20 @@
 
 from string import Template
 
+from components.endpoints import route_names
+
 _SCRIPT = Template("""\
 #!/bin/sh
 # Makes docker, podman and skopeo on this machine trust the registry at $host. Run it as root.
 set -eu
 umask 022
-mkdir -p '/etc/docker/certs.d/$host'
-cat >'/etc/docker/certs.d/$host/ca.crt' <<'CERTIFICATE'
+# They look for the name as it stands in the image reference.
+for name in $names; do
+    mkdir -p "/etc/docker/certs.d/$$name"
+    cat >"/etc/docker/certs.d/$$name/ca.crt" <<'CERTIFICATE'
 $ca_pem
 CERTIFICATE
+done
 """)
 
 
@@ -24,4 +29,4 @@ def trust_script(host: str, ca_pem: str) -> str:
     Returns:
         The script; it needs nothing but a POSIX shell, and can be run again.
     """
-    return _SCRIPT.substitute(host=host, ca_pem=ca_pem.rstrip())
+    return _SCRIPT.substitute(host=host, names=" ".join(route_names(host)), ca_pem=ca_pem.rstrip())

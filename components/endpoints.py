@@ -6,6 +6,16 @@ from ipaddress import IPv6Address, ip_address
 PORT = 5000
 """TCP port of the registry's Service and of its container, as the how-to and every certs.d folder have it."""
 
+DOMAIN = "cluster.local"
+"""DNS domain of clusters, unless their administrators chose another one."""
+ROUTE_PORT = 443
+"""TCP port on which routers take passthrough connections."""
+
+
+def route_names(host: str) -> list[str]:
+    """The Route as it may stand in image references: bare, with its port, and with the registry's as in the how-to."""
+    return [host, f"{host}:{ROUTE_PORT}", f"{host}:{PORT}"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoints:
@@ -22,7 +32,7 @@ class Endpoints:
     namespace: str
     """Namespace of the Service."""
     route_host: str
-    """Host name of the passthrough Route, which listens on 443."""
+    """Host name of the passthrough Route."""
 
     @property
     def service_host(self) -> str:
@@ -32,7 +42,7 @@ class Endpoints:
     @property
     def dns_names(self) -> list[str]:
         """DNS names the certificate carries."""
-        return [self.route_host, self.service_host, f"{self.service_host}.cluster.local"]
+        return [self.route_host, self.service_host, f"{self.service_host}.{DOMAIN}"]
 
     @property
     def ip_addresses(self) -> list[str]:
@@ -47,8 +57,6 @@ class Endpoints:
 
     @property
     def trust_folders(self) -> list[str]:
-        """Names of the folders below /etc/docker/certs.d that hold the CA on nodes and clients.
-
-        The Route's host has one with the port too, for clients configured as the how-to says.
-        """
-        return [*self.addresses, f"{self.route_host}:{PORT}"]
+        """Names of the folders below /etc/docker/certs.d that hold the CA on nodes."""
+        by_ip, by_name, by_route = self.addresses
+        return [by_ip, by_name, *route_names(by_route)]

@@ -105,8 +105,11 @@ class Registry(pulumi.ComponentResource):
             opts=child,
         )
         self.service_name = service.metadata.name
-        # A preview before the namespace exists knows the Service, but without its cluster IP.
-        cluster_ip = service.spec.cluster_ip.apply(lambda address: address or pulumi.UNKNOWN)
+        # A preview of a new Service has no cluster IP, or in a dry run one that no Service can have; what is stored
+        # has a version.
+        cluster_ip = pulumi.Output.all(service.metadata.resource_version, service.spec.cluster_ip).apply(
+            lambda known: known[1] if known[0] else pulumi.UNKNOWN
+        )
         self.endpoints = pulumi.Output.all(cluster_ip, args.namespace).apply(
             lambda known: Endpoints(
                 cluster_ip=known[0], namespace=known[1], service=args.service, route_host=args.route_host

@@ -42,8 +42,8 @@ def preview(stack: str) -> Preview:
 
 
 def up(stack: str) -> int:
-    """Runs `pulumi up` with the policy pack, and returns the engine's exit code."""
-    return _run(_command("up", stack, "--yes", "--skip-preview", *_policies(stack)))
+    """Runs `pulumi up` with the policy pack, and returns the engine's exit code; what fails stops nothing else."""
+    return _run(_command("up", stack, "--yes", "--skip-preview", "--continue-on-error", *_policies(stack)))
 
 
 def drift(stack: str) -> int:

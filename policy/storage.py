@@ -60,14 +60,17 @@ def check_replicas(args: StackValidationArgs, report: ReportViolation) -> None:
 
 
 def _is_shared(volume: Properties, resources: Sequence[PolicyResource]) -> bool:
-    """Says whether several pods can write to a volume: to a claim with ReadWriteMany."""
-    name = volume.get("persistentVolumeClaim", {}).get("claimName")
-    return any(
-        kind(each) == "PersistentVolumeClaim"
-        and each.props["metadata"]["name"] == name
-        and "ReadWriteMany" in each.props["spec"]["accessModes"]
+    """Says whether several pods can write to a volume: to a claim with ReadWriteMany, or one that is not the stack's.
+
+    What a stack only reads is not shown to policies; the program compares that claim's access modes with the settings.
+    """
+    claims = {
+        each.props["metadata"]["name"]: each.props["spec"]["accessModes"]
         for each in resources
-    )
+        if kind(each) == "PersistentVolumeClaim"
+    }
+    name = volume.get("persistentVolumeClaim", {}).get("claimName")
+    return name is not None and "ReadWriteMany" in claims.get(name, ["ReadWriteMany"])
 
 
 def _has_affinity(workload: PolicyResource, resources: Sequence[PolicyResource]) -> bool:

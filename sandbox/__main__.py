@@ -117,7 +117,7 @@ def pulumi(arguments: list[str], stack: StackName = None) -> None:
 
 def _environment(stack: str | None) -> dict[str, str]:
     """The variables of the toolchain for a stack; without one, for the sandbox's own."""
-    return toolchain.environment(own_stack=stack is None or choice.choose(stack).sandbox)
+    return toolchain.environment(None if stack is None or choice.choose(stack).sandbox else stack)
 
 
 def main() -> None:

@@ -14,9 +14,7 @@ from functools import cache, partial
 from http import HTTPStatus
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import cast
-
-from kubernetes import client, config
+from typing import TYPE_CHECKING, cast
 
 from sandbox import debian, gobuild, images, layout, network, nfs, node, pki, preflight, s3, toolchain
 from sandbox.errors import SandboxError
@@ -26,6 +24,9 @@ from sandbox.report import Report
 from sandbox.routes import HTTPS_PORT, hosts_file
 from sandbox.topology import BRIDGE, CONTROL_PLANE, NODES, Node
 from sandbox.wait import until
+
+if TYPE_CHECKING:
+    from kubernetes import client
 
 _LOGS = "see `python -m sandbox status` and `python -m sandbox logs <program>`"
 _SSH_PORT = 22
@@ -197,7 +198,10 @@ def _start_programs_that_need_the_api(each: Node) -> None:
 
 
 @cache
-def _core() -> client.CoreV1Api:
+def _core() -> "client.CoreV1Api":
+    # Its import takes longer than all that most commands do.
+    from kubernetes import client, config  # noqa: PLC0415
+
     return client.CoreV1Api(config.new_client_from_config(str(layout.KUBECONFIG)))  # type: ignore[no-untyped-call]
 
 

@@ -47,11 +47,11 @@ def ensure(report: Report) -> None:
         )
 
 
-def environment(*, own_stack: bool = True) -> dict[str, str]:
+def environment(other_stack: str | None = None) -> dict[str, str]:
     """The variables that the toolchain needs; what the user exported for backend and passphrase wins.
 
     Args:
-        own_stack: Whether the stack is the sandbox's. Any other gets neither its cluster nor its backend, nor its
+        other_stack: Name of a stack that is not the sandbox's. It gets neither its cluster nor its backend, nor its
             passphrase, which everybody knows.
 
     Raises:
@@ -62,7 +62,7 @@ def environment(*, own_stack: bool = True) -> dict[str, str]:
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PATH": os.pathsep.join([str(layout.BIN), str(layout.VENV / "bin"), _user_path()]),
     }
-    if own_stack:
+    if other_stack is None:
         variables["KUBECONFIG"] = str(layout.KUBECONFIG)
         variables["PULUMI_BACKEND_URL"] = os.environ.get("PULUMI_BACKEND_URL", layout.PULUMI_STATE.as_uri())
         if "PULUMI_CONFIG_PASSPHRASE" not in os.environ:
@@ -71,8 +71,9 @@ def environment(*, own_stack: bool = True) -> dict[str, str]:
             )
     elif "PULUMI_BACKEND_URL" not in os.environ:
         raise SandboxError(
-            "PULUMI_BACKEND_URL is not set, and only the sandbox's own stack is kept in .sandbox: export the backend "
-            "of this stack, such as s3://bucket or file:///folder"
+            f"stack {other_stack!r} has no backend, and only the sandbox's own stack is kept in .sandbox: set "
+            "PULUMI_BACKEND_URL, such as s3://bucket or file:///folder, which `make preview-all` reads from "
+            f"clusters/{other_stack}/environment; the README says what else such a stack needs (Use it on your cluster)"
         )
     return variables
 

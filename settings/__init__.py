@@ -4,6 +4,7 @@ Everything is checked before the first resource is registered, and every fault i
 """
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from string import Template
@@ -21,11 +22,12 @@ from settings.storage import ClaimSettings, EmptyDirSettings, HostPathSettings, 
 
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 _NODES_MAX = 64
+_HOURS_ON_MACOS = 825 * 24
 _PROJECT = "registry"
 
 Address = Annotated[str, AfterValidator(rules.address)]
 DnsName = Annotated[str, AfterValidator(rules.dns_name)]
-ReadableFile = Annotated[Path, AfterValidator(rules.readable_file)]
+NodeName = Annotated[str, AfterValidator(rules.node_name)]
 
 
 class SettingsError(Exception):
@@ -94,7 +96,7 @@ class RouteSettings(Section):
 class NodeSettings(Section):
     """A node whose container runtime pulls from the registry."""
 
-    name: DnsName
+    name: NodeName
     """Name of the Kubernetes node."""
     host: Address
     """Host name or IP address of its SSH server."""
@@ -107,7 +109,7 @@ class SshSettings(Section):
 
     user: str = Field(min_length=1)
     """Login user: root, or one who may run `sudo` without a password."""
-    known_hosts_file: ReadableFile
+    known_hosts_file: Annotated[Path, AfterValidator(rules.known_hosts)]
     """The nodes' host keys, in OpenSSH's known_hosts format, as `ssh-keyscan -t ed25519` prints them."""
     private_key_file: Annotated[Path, AfterValidator(rules.login_key)] | None = None
     """Login key (PEM); without one the SSH agent is asked."""
@@ -123,9 +125,9 @@ class SshSettings(Section):
         Raises:
             ValueError: the file has none that Pulumi's SSH client can verify.
         """
-        keys = asyncssh.match_known_hosts(str(self.known_hosts_file), node.host, node.host, node.port)[0]
+        keys, _, revoked, *_ = asyncssh.match_known_hosts(str(self.known_hosts_file), node.host, node.host, node.port)
         for key in keys:
-            if key.get_algorithm() in _HOST_KEY_TYPES:
+            if key.get_algorithm() in _HOST_KEY_TYPES and key not in revoked:
                 return key.export_public_key().decode().strip()
         raise ValueError(
             f"'{self.known_hosts_file}' has no ed25519 or ecdsa host key of node '{node.name}' ({node.host}): "
@@ -136,7 +138,7 @@ class SshSettings(Section):
 class Settings(Section):
     """Everything a stack may set, under the project's name in `Pulumi.<stack>.yaml`."""
 
-    kubeconfig: ReadableFile
+    kubeconfig: Annotated[Path, AfterValidator(rules.readable_file)]
     """Kubeconfig of the stack's cluster."""
     context: str | None = None
     """Context in it; its current one unless set."""
@@ -174,6 +176,12 @@ class Settings(Section):
     """Nodes that must trust the registry."""
     ssh: SshSettings
     """Login to them."""
+
+    @field_validator("context", "version", "garbage_collection", "move", "backup", mode="before")
+    @classmethod
+    def _unset_if_empty(cls, value: Any) -> Any:  # noqa: ANN401 (any value)
+        # Pulumi.yaml has to give a default to every setting that may be left out, and knows no other word for none.
+        return value or None
 
     @field_validator("image")
     @classmethod
@@ -315,9 +323,21 @@ def load() -> Settings:
         if key.startswith(f"{_PROJECT}:")
     }
     try:
-        return _validated(pulumi.get_stack(), values)
+        settings = _validated(pulumi.get_stack(), values)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
+    # A preview logs in nowhere.
+    if not (settings.ssh.private_key_file or "SSH_AUTH_SOCK" in os.environ or pulumi.runtime.is_dry_run()):
+        raise pulumi.RunError(
+            "registry:ssh.privateKeyFile is missing, and there is no SSH agent (SSH_AUTH_SOCK): set it, or start an "
+            "agent that has the login key"
+        )
+    if settings.certificate.validity_hours > _HOURS_ON_MACOS:
+        pulumi.log.warn(
+            f"registry:certificate.validityHours {settings.certificate.validity_hours} is more than {_HOURS_ON_MACOS} "
+            "(825 days): clients on macOS refuse the certificate; lower it if there are any"
+        )
+    return settings
 
 
 def of_stack(stack: str) -> Settings:

@@ -1,5 +1,6 @@
 """Tells what is wrong with a setting, by the key as it stands in the stack's file."""
 
+import json
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, get_args
 
@@ -9,12 +10,33 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _TABLE = "see the table of settings in the README"
+_REASONS = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": f"must be a map, {_TABLE}",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "less_than_equal": "must be at most {le}",
+    "list_type": f"must be a list, {_TABLE}",
+    "literal_error": "must be {expected}",
+    "model_attributes_type": f"must be a map, {_TABLE}",
+    "model_type": f"must be a map, {_TABLE}",
+    "path_type": "must be the path of a file",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_type": "must be text: put it in quotes",
+    "too_short": "must have at least {min_length} entries",
+}
+"""What pydantic finds, in a user's words."""
 
 
 def describe(project: str, settings: type[BaseModel], fault: "ErrorDetails") -> str:
     """One line for one fault: the key, the value, the reason and the mend."""
     keys, section = _follow(settings, fault["loc"])
-    value = "…" if _is_secret(section, keys[-1:]) else fault["input"]
+    value = _shown(fault["input"], secret=_is_secret(section, keys[-1:]))
     path = f"{project}:" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
     match fault["type"]:
         case "missing":
@@ -30,10 +52,20 @@ def describe(project: str, settings: type[BaseModel], fault: "ErrorDetails") -> 
             told = f": {fault['ctx']['error']}"
             path = path.rstrip(":")
         case "value_error":
-            told = f" '{value}' {fault['ctx']['error']}"
+            told = f"{value} {fault['ctx']['error']}"
+        case known if known in _REASONS:
+            told = f"{value} {_REASONS[known].format(**fault.get('ctx', {}))}"
         case _:
-            told = f" '{value}' is wrong: {fault['msg'].removeprefix('Input ')}"
+            told = f"{value} is wrong: {fault['msg']}"
     return path + told
+
+
+def _shown(value: object, *, secret: bool) -> str:
+    """A value on one line, after a space; nothing for a map or a list, which can have a secret in it."""
+    if isinstance(value, dict | list):
+        return ""
+    text = "…" if secret else json.dumps(value, ensure_ascii=False).removeprefix('"').removesuffix('"')
+    return f" '{text}'"
 
 
 def _follow(settings: type[BaseModel], location: tuple[str | int, ...]) -> tuple[list[str | int], type[BaseModel]]:

@@ -19,13 +19,30 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DNS_NAME_MAX = 253
 _RSA_BITS_MIN = 2048
-_SHARED_FOLDERS = frozenset(map(PurePosixPath, ("/", "/var", "/var/lib")))
+_IMAGE = re.compile(
+    r"([\w.-]+(:\d+)?/)?"  # registry
+    r"[a-z0-9]+([._/-]+[a-z0-9]+)*"  # repository
+    r"(:(?P<tag>\w[\w.-]{0,127}))?(@sha256:(?P<digest>[0-9a-f]{64}))?",
+    re.ASCII,
+)
+_SHARED_FOLDERS = frozenset(
+    map(
+        PurePosixPath,
+        (
+            *("/", "/home", "/media", "/mnt", "/opt", "/srv", "/var", "/var/cache", "/var/lib", "/var/log"),
+            *("/var/opt", "/var/spool"),
+        ),
+    )
+)
+"""Where others have folders too: one of the registry's own can be in them, but what is there must not become its."""
 _TAKEN_FOLDERS = frozenset(
     map(
         PurePosixPath,
         (
-            *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr"),  # noqa: S108 (a name)
-            *("/var/lib/containerd", "/var/lib/containers", "/var/lib/docker", "/var/lib/etcd", "/var/lib/kubelet"),
+            *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp"),  # noqa: S108 (a name)
+            *("/usr", "/var/run", "/var/tmp"),  # noqa: S108 (a name)
+            *("/var/lib/cni", "/var/lib/containerd", "/var/lib/containers", "/var/lib/docker", "/var/lib/etcd"),
+            *("/var/lib/kubelet", "/var/lib/origin", "/var/lib/rancher"),
         ),
     )
 )
@@ -40,7 +57,7 @@ def dns_label(value: str) -> str:
 
 def own_namespace(value: str) -> str:
     """A namespace that can be the registry's alone."""
-    if value == "default" or value.startswith(("kube-", "openshift-")):
+    if value in ("default", "openshift") or value.startswith(("kube-", "openshift-")):
         raise ValueError("belongs to the cluster: choose a namespace of the registry's own, such as 'docker-registry'")
     return dns_label(value)
 
@@ -55,21 +72,25 @@ def dns_name(value: str) -> str:
     return value
 
 
-def address(value: str) -> str:
-    """A host name or an IP address."""
+def node_name(value: str) -> str:
+    """A name of one node."""
     if re.search(r"\{.*\}", value):
         raise ValueError("has a brace range, and those are not expanded: list every node")
+    return dns_name(value)
+
+
+def address(value: str) -> str:
+    """A host name or an IP address."""
     try:
         return str(ip_address(value))
     except ValueError:
-        return dns_name(value)
+        return node_name(value)
 
 
 def image(value: str) -> str:
     """An image reference that names a fixed version."""
-    reference, _, digest = value.partition("@")
-    name, _, tag = reference.rpartition("/")[2].partition(":")
-    if not name or re.search(r"\s", value) or not (tag or digest) or (tag == "latest" and not digest):
+    parts = _IMAGE.fullmatch(value)
+    if not parts or not (parts["digest"] or parts["tag"] not in (None, "latest")):
         raise ValueError("must name a fixed version by tag or digest, such as 'registry.example.com/registry:3.1.2'")
     return value
 
@@ -90,7 +111,8 @@ def quantity(value: str) -> str:
 
 def storage_path(value: str) -> str:
     """A folder on a node that neither the system nor the node's own programs use."""
-    path = PurePosixPath(absolute_path(value))
+    # Two slashes at the start would be a root of their own.
+    path = PurePosixPath("/", absolute_path(value).lstrip("/"))
     if path in _SHARED_FOLDERS or not _TAKEN_FOLDERS.isdisjoint({path, *path.parents}):
         raise ValueError("is the system's: choose a folder of the registry's own, such as '/registry'")
     return value
@@ -135,18 +157,32 @@ def api_server(kubeconfig: Path, context: str | None) -> tuple[str, str | None]:
         contexts = {entry["name"]: entry["context"] for entry in loaded["contexts"]}
         clusters = {entry["name"]: entry["cluster"] for entry in loaded["clusters"]}
         chosen = context or loaded["current-context"]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ValueError(f"kubeconfig '{kubeconfig}' has no contexts: give a kubeconfig file") from error
-    if chosen not in contexts:
-        raise ValueError(f"context '{chosen}' is not in '{kubeconfig}': choose of {', '.join(contexts)}")
-    cluster = clusters[contexts[chosen]["cluster"]]
-    if "certificate-authority-data" in cluster:
-        pem = b64decode(cluster["certificate-authority-data"])
-    elif "certificate-authority" in cluster:
-        pem = readable_file(kubeconfig.parent / cluster["certificate-authority"]).read_bytes()
-    else:
-        return cluster["server"], None
-    return cluster["server"], x509.load_pem_x509_certificate(pem).fingerprint(SHA256()).hex()
+        if chosen not in contexts:
+            raise ValueError(f"context '{chosen}' is not in '{kubeconfig}': choose of {', '.join(contexts)}")
+        cluster = clusters[contexts[chosen]["cluster"]]
+        server = str(cluster["server"])
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"kubeconfig '{kubeconfig}' leads to no cluster: give a whole kubeconfig file") from error
+    try:
+        if "certificate-authority-data" in cluster:
+            pem = b64decode(cluster["certificate-authority-data"])
+        elif "certificate-authority" in cluster:
+            pem = (kubeconfig.parent / cluster["certificate-authority"]).read_bytes()
+        else:
+            return server, None
+        return server, x509.load_pem_x509_certificate(pem).fingerprint(SHA256()).hex()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"kubeconfig '{kubeconfig}' has a CA that cannot be read ({error}): mend it") from error
+
+
+def known_hosts(value: Path) -> Path:
+    """A readable file of host keys in OpenSSH's format."""
+    content = readable_file(value).read_bytes()
+    try:
+        asyncssh.import_known_hosts(content.decode())
+    except ValueError as error:
+        raise ValueError(f"has no host keys ({error}): put there what `ssh-keyscan -t ed25519` prints") from error
+    return value
 
 
 def key_file(value: Path) -> Path:

@@ -52,6 +52,7 @@ class NfsSettings(Section):
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:
+        # Without locks (nolock) it works all the same: the registry never locks a file.
         if unsafe := {"soft", "ro"}.intersection(self.mount_options or ()):
             raise ValueError(
                 f"mountOptions has {', '.join(sorted(unsafe))}: the registry would lose writes or could make none; "

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
@@ -31,10 +31,18 @@ class Cluster:
     ca: x509.Certificate
 
 
+CaKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
 def make_ca(
-    common_name: str, *, ca: bool = True, ends_in: timedelta = timedelta(days=3650)
-) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key = ec.generate_private_key(ec.SECP256R1())
+    common_name: str,
+    *,
+    ca: bool = True,
+    starts_in: timedelta = timedelta(days=-1),
+    ends_in: timedelta = timedelta(days=3650),
+    key: CaKey | None = None,
+) -> tuple[x509.Certificate, CaKey]:
+    key = key or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)
     certificate = (
@@ -43,7 +51,7 @@ def make_ca(
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
+        .not_valid_before(now + starts_in)
         .not_valid_after(now + ends_in)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -51,7 +59,7 @@ def make_ca(
     return certificate, key
 
 
-def write_pair(folder: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+def write_pair(folder: Path, certificate: x509.Certificate, key: CaKey) -> None:
     (folder / "ca.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
     write_key(folder / "ca.key", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 

@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from components.endpoints import Endpoints
 from settings import Settings
-from verify.proof import ACT_SECONDS, Fault, Proved, reason
+from verify.proof import ACT_SECONDS, Fault, NotTried, Proved, reason
 
 Object = dict[str, Any]
 
@@ -19,6 +19,7 @@ SELECTOR = "docker-registry=default"
 """Label of the registry's pods."""
 CONTAINER = "registry"
 """Name of the registry's container in its pods."""
+_NAME_SERVERS = (("kube-system", "kube-dns"), ("openshift-dns", "dns-default"))
 _FOLDER = "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"
 
 
@@ -107,6 +108,24 @@ def read(settings: Settings, endpoints: Endpoints) -> Proved[Cluster]:
             "see whether `kubectl get nodes` answers with the stack's kubeconfig",
         ) from error
     return Proved(f"answers, {version.git_version}", cluster)
+
+
+def name_server(api: client.ApiClient) -> str:
+    """The cluster IP of the name server that pods ask.
+
+    Raises:
+        NotTried: It is in none of the usual places, or may not be looked at.
+    """
+    for namespace, name in _NAME_SERVERS:
+        try:
+            found: Any = client.CoreV1Api(api).read_namespaced_service(name, namespace, _request_timeout=ACT_SECONDS)
+        except ApiException as error:
+            if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN):
+                raise
+        else:
+            return str(found.spec.cluster_ip)
+    places = " nor ".join("/".join(place) for place in _NAME_SERVERS)
+    raise NotTried(f"the cluster's name server can be found neither as {places}")
 
 
 def is_ready(thing: Object) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tenacity import AsyncRetrying, stop_after_delay, wait_fixed
 
-from components.endpoints import PORT
+from components.endpoints import DOMAIN, PORT
 from settings import NodeSettings
 from settings.storage import HostPathSettings, S3Settings
 from verify import cluster
@@ -68,7 +68,7 @@ class _Plan:
             lambda: asyncio.to_thread(cluster.read, self._settings, self._endpoints),
         )
         route, service, volume = self._start_cluster(server)
-        self._start_endpoints(route, service)
+        self._start_endpoints(server, route, service)
         push = self._start_push(volume)
         for answers in self._answers:
             self._start_pull(answers, push)
@@ -111,7 +111,7 @@ class _Plan:
         route = start(place, "Route", lambda: objects.route(server.value, endpoints), server)
         return route, service, volume
 
-    def _start_endpoints(self, route: Check[Any], service: Check[Any]) -> None:
+    def _start_endpoints(self, server: Check[Cluster], route: Check[Any], service: Check[Any]) -> None:
         """Starts the checks of each name: the Route's from outside, the others where the cluster's network is."""
         start, endpoints = self.verification.start, self._endpoints
         by_ip, by_name, by_route = [Place(Section.ENDPOINTS, address) for address in endpoints.addresses]
@@ -125,9 +125,14 @@ class _Plan:
         async def resolve_route() -> Proved[Way]:
             return await network.resolve_route(endpoints.route_host, self._here, self._any_node)
 
+        async def resolve_service() -> Proved[None]:
+            name_server = await asyncio.to_thread(cluster.name_server, server.value.api)
+            return await network.resolve_service(f"{endpoints.service_host}.{DOMAIN}", inside.value, name_server)
+
         name = start(by_route, "name", resolve_route, route)
         outside = start(by_route, "connection", lambda: network.connect(name.value), name)
         inside = start(by_ip, "connection", connect_to_cluster_ip, service)
+        start(by_name, "name", resolve_service, inside)
         # Routers take connections whether or not there are pods.
         self._start_endpoint(by_route, outside, service)
         self._start_endpoint(by_ip, inside)

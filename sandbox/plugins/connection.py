@@ -12,7 +12,7 @@ _FIELDS = {*_CREDENTIALS, *_DEFAULTS, "agentSocketPath", "host", "hostKey", "pro
 def check(connection: Json) -> Json:
     """Returns a connection with defaults, without fields that nobody knows, its credentials and its proxy's secret."""
     if is_secret(connection):
-        return secret(check(connection["value"]))
+        return secret(check(connection.get("value")))
     if not isinstance(connection, dict):
         return connection
     given = {name: value for name, value in connection.items() if name in _FIELDS and value is not None}

@@ -34,7 +34,7 @@ def _secrets(properties: Properties) -> Iterator[str]:
 def _strings(value: Json, *, hidden: bool) -> Iterator[str]:
     """Yields the strings that are in secret values."""
     if is_secret(value):
-        yield from _strings(value["value"], hidden=True)
+        yield from _strings(value.get("value"), hidden=True)
     elif isinstance(value, dict):
         for item in value.values():
             yield from _strings(item, hidden=hidden)

@@ -70,7 +70,8 @@ def is_archive(value: Json) -> bool:
 def reveal(value: Json) -> Json:
     """Returns a value without the secret markers in it, at any depth."""
     if is_secret(value):
-        return reveal(value["value"])
+        # The engine leaves out what has no value, because what it comes from has failed.
+        return reveal(value.get("value"))
     if isinstance(value, dict):
         return {key: reveal(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sandbox import layout, nfs, node, toolchain
-from sandbox.topology import CONTROL_PLANE, node_named
+from sandbox.topology import CONTROL_PLANE, DNS_SERVICE, node_named
 from sandbox.wait import until
 from tests.cluster.conftest import OtherStack, Stack, kubectl, pulumi, sandbox
 from tests.conftest import ROOT, make_ca
@@ -209,6 +209,13 @@ def local_file(file: Path, content: str) -> Iterator[None]:
 
 
 @contextmanager
+def forgotten_hosts() -> Iterator[None]:
+    """The nodes know no host of any Route; their router, which would write them anew, stands still."""
+    with hung("node1", "router"), local_file(layout.HOSTS, "127.0.0.1 localhost\n"):
+        yield
+
+
+@contextmanager
 def remade_service() -> Iterator[None]:
     """The Service was deleted and made again."""
     before = json.loads(in_namespace("get", "service", "docker-registry", "--output=json"))
@@ -306,7 +313,7 @@ GROUPS: dict[str, list[Fault]] = {
             {("connection", ROUTE): f"nobody listens at {CONTROL_PLANE.address}:443, asked from node1"},
         ),
     ],
-    "a-node-that-does-not-reach-the-service, unknown-host-name": [
+    "a-node-that-does-not-reach-the-service, unknown-host-name, silent-name-server": [
         Fault(
             lambda ip: on_node(
                 "node2",
@@ -316,8 +323,16 @@ GROUPS: dict[str, list[Fault]] = {
             {("trust", "node2"): "node2 does not reach {ip}:5000 ({ip}:5000): no answer within 10 s"},
         ),
         Fault(
-            lambda _: local_file(layout.HOSTS, "127.0.0.1 localhost\n"),
+            lambda _: forgotten_hosts(),
             {("name", ROUTE): "the name resolves neither on this machine nor on node1"},
+        ),
+        Fault(
+            lambda _: on_node(
+                "node1",
+                f"iptables -t mangle -I OUTPUT -d {DNS_SERVICE} -p tcp -j DROP",
+                f"iptables -t mangle -D OUTPUT -d {DNS_SERVICE} -p tcp -j DROP",
+            ),
+            {("name", SERVICE): f"the cluster's name server {DNS_SERVICE} does not answer to node1"},
         ),
     ],
     "service-without-pods": [

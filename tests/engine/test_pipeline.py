@@ -32,6 +32,15 @@ args = storage.StorageArgs(namespace=stack.namespace, kind=kind)
 storage.Storage("storage-nfs", args, pulumi.ResourceOptions(provider=cluster))
 """
 
+ONE_FAILS = """
+import pulumi
+from pulumi_command import local
+
+local.Command("fails", create="exit 1")
+slow = local.Command("slow", create="sleep 2")
+local.Command("after", create="true", opts=pulumi.ResourceOptions(depends_on=[slow]))
+"""
+
 
 class Repository:
     """A copy of what a pipeline checks out, with stacks for the sandbox's cluster."""
@@ -153,6 +162,35 @@ def test_the_diffs_of_three_stacks_are_one_page(repository: Repository) -> None:
     assert 'server: "nfs.lab.example.com"' in page
     assert 'storageClassName: "shared-files"' in page
     assert "**lab**: `image-by-digest` warns at `registry-deployment`" in page
+
+
+def test_what_fails_in_a_deployment_fails_alone(repository: Repository) -> None:
+    repository.stack("lab")
+    (repository.project.folder / "__main__.py").write_text(ONE_FAILS)
+    assert repository.run("deploy", "--stack", "lab").returncode
+    made = repository.project.pulumi("stack", "export", "--stack", "lab")
+    assert "::after" in made
+    assert "::fails" not in made
+
+
+def test_a_stack_s_environment_reads_nothing_of_another(repository: Repository) -> None:
+    project, shared = repository.project, dict(repository.project.environment)
+    prods = {"PULUMI_BACKEND_URL": repository.own_backend("prod"), "PULUMI_CONFIG_PASSPHRASE": "of prod alone"}
+    project.environment.update(prods)
+    repository.stack("prod")
+    secret = ("registry:storage.secretKey", "hidden-4711")
+    project.pulumi("config", "set", "--stack", "prod", "--secret", "--path", *secret)
+    read = ("config", "get", "--stack", "prod", "--path", secret[0])
+    assert "hidden-4711" in project.pulumi(*read)
+
+    project.environment.update(shared)
+    assert "no stack named 'prod' found" in project.pulumi(*read, fails=True)
+    # Not even with the backend of prod.
+    project.environment["PULUMI_BACKEND_URL"] = prods["PULUMI_BACKEND_URL"]
+    for command in (read, ("preview", "--stack", "prod")):
+        refused = project.pulumi(*command, fails=True)
+        assert "incorrect passphrase" in refused
+        assert "hidden-4711" not in refused
 
 
 def test_a_page_shows_no_secret(repository: Repository) -> None:

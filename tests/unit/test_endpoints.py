@@ -16,11 +16,12 @@ def test_every_address_that_a_client_may_use_has_a_trust_folder_and_a_certificat
     ]
     assert set(names.addresses) < set(names.trust_folders)
     for address in names.trust_folders:
-        assert address.removesuffix(":5000") in [*names.dns_names, *names.ip_addresses]
+        assert address.removesuffix(":5000").removesuffix(":443") in [*names.dns_names, *names.ip_addresses]
 
 
-def test_the_route_host_is_trusted_with_and_without_the_port() -> None:
-    assert {"registry.apps.example.com", "registry.apps.example.com:5000"} < set(endpoints("10.0.0.1").trust_folders)
+def test_the_route_host_is_trusted_with_and_without_a_port() -> None:
+    names = {f"registry.apps.example.com{port}" for port in ("", ":443", ":5000")}
+    assert names < set(endpoints("10.0.0.1").trust_folders)
 
 
 def test_an_ipv6_address_stands_in_brackets_where_a_port_follows() -> None:

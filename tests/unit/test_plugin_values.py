@@ -28,6 +28,8 @@ def test_secrets_are_marked_once_and_revealed_at_any_depth() -> None:
     marked = values.secret({"key": values.secret("x")})
     assert values.secret(marked) == marked
     assert values.reveal([marked]) == [{"key": "x"}]
+    (without_value,) = (key for key in marked if key != "value")
+    assert values.reveal({without_value: marked[without_value]}) is None
     assert values.has_secret({"a": [marked]})
     assert not values.has_secret({"a": [1]})
 

@@ -20,6 +20,10 @@ POLICIES = {
     each.name: each for each in (*tls.POLICIES, *images.POLICIES, *storage.POLICIES, *pods.POLICIES, *access.POLICIES)
 }
 DIGEST = f"registry.example.com/registry@sha256:{'1' * 64}"
+EXISTING_CLAIM = {
+    "storage": {"kind": "existingClaim", "name": "images", "accessMode": "ReadWriteMany"},
+    "replicas": 2,
+}
 EMPTY_DIR = {"storage": {"kind": "emptyDir", "size": "1Gi"}}
 Run = Callable[..., RecordingMonitor]
 
@@ -84,7 +88,7 @@ def reporter(said: dict[str, list[str]], rule: str) -> pulumi_policy.ReportViola
     return report
 
 
-@pytest.mark.parametrize("settings", [{}, SHARED, S3, {"createNamespace": False}], ids=str)
+@pytest.mark.parametrize("settings", [{}, SHARED, S3, EXISTING_CLAIM, {"createNamespace": False}], ids=str)
 def test_what_the_program_registers_keeps_every_rule(run: Run, settings: dict[str, Any]) -> None:
     assert broken_rules(run(**settings)) == {}
 

@@ -32,7 +32,10 @@ class SigningMocks(Mocks):
                 call = Call(Urn(f"urn:pulumi:dev::registry::{args.typ}::{args.name}"))
                 return asyncio.run(tls.create(call, reveal(args.inputs)))
             case _, "Service":
+                state["metadata"] = {**state["metadata"], "resourceVersion": "1"}
                 state["spec"] = {**state["spec"], "clusterIP": CLUSTER_IP}
+            case _, "PersistentVolumeClaim" if args.resource_id:
+                state["spec"] = {"accessModes": ["ReadWriteMany"]}
             case _, "Command":
                 state["stdout"] = "\n".join(state["stdin"].splitlines())
             case _, "Secret":
@@ -47,6 +50,16 @@ class PreviewMocks(SigningMocks):
         if args.typ.startswith("tls:"):
             return None, {**args.inputs, "certPem": UNKNOWN, "certRequestPem": UNKNOWN, "privateKeyPem": UNKNOWN}
         return None, dict(args.inputs)
+
+
+class DryRunMocks(PreviewMocks):
+    """As they answer a preview in a namespace that exists: with a cluster IP that no Service can have."""
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        it, state = super().new_resource(args)
+        if args.typ == "kubernetes:core/v1:Service":
+            state["spec"] = {**state["spec"], "clusterIP": "172.30.0.0"}
+        return it, state
 
 
 class RecordingMonitor(MockMonitor):
@@ -203,10 +216,11 @@ def test_every_resource_has_a_component_as_parent_and_its_name_from_it(program: 
     }
 
 
+@pytest.mark.parametrize("mocks", [PreviewMocks(), DryRunMocks()], ids=["no-namespace", "dry-run"])
 def test_a_first_preview_leaves_open_what_depends_on_the_cluster_ip(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, mocks: Mocks
 ) -> None:
-    program = run_program(cluster, monkeypatch, PreviewMocks(), preview=True)
+    program = run_program(cluster, monkeypatch, mocks, preview=True)
     assert program.inputs("registry-certificate-request")["ipAddresses"] == UNKNOWN
     assert program.inputs("trust-node1")["stdin"] == UNKNOWN
 

@@ -51,10 +51,9 @@ def test_only_the_sandboxes_stack_gets_its_backend_and_its_well_known_passphrase
     for name in ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
         monkeypatch.delenv(name, raising=False)
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" in toolchain.environment()
-    with pytest.raises(SandboxError, match="PULUMI_BACKEND_URL is not set"):
-        toolchain.environment(own_stack=False)
+    with pytest.raises(SandboxError, match=r"stack 'lab' has no backend.* from clusters/lab/environment"):
+        toolchain.environment("lab")
     monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://states")
     assert (
-        not {"PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_BACKEND_URL", "KUBECONFIG"}
-        & toolchain.environment(own_stack=False).keys()
+        not {"PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_BACKEND_URL", "KUBECONFIG"} & toolchain.environment("lab").keys()
     )

@@ -10,6 +10,7 @@ import asyncssh
 import pulumi
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 import settings
@@ -74,9 +75,16 @@ def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
         ("cluster", None, "registry:cluster is missing: set it"),
         ("cluster.server", "http://192.0.2.1", "registry:cluster.server 'http://192.0.2.1' must be an https URL"),
         ("cluster.caSha256", "abc", "registry:cluster.caSha256 'abc' must be a SHA-256 fingerprint"),
-        ("replicas", -1, "registry:replicas '-1' is wrong"),
+        ("replicas", -1, "registry:replicas '-1' must be at least 0"),
+        ("replicas", "two", "registry:replicas 'two' must be a whole number"),
+        ("replicas", "1.5", "registry:replicas '1.5' must be a whole number"),
+        ("createNamespace", "perhaps", "registry:createNamespace 'perhaps' must be true or false"),
+        ("nodeSelector", {}, "registry:nodeSelector must have at least 1 entries"),
+        ("nodeSelector", {"infra": True}, "registry:nodeSelector.infra 'true' must be text: put it in quotes"),
         ("image", "registry.example.com/registry", "registry:image 'registry.example.com/registry' must name a fixed"),
         ("image", "registry.example.com/registry:latest", "must name a fixed version"),
+        ("image", "registry.example.com/registry@sha256:abc", "must name a fixed version"),
+        ("image", "registry.example.com/Registry:1", "must name a fixed version"),
         (
             "image",
             "openshift3/ose-${component}:${version}",
@@ -98,19 +106,35 @@ def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
         ("namespace", "Docker_Registry", "registry:namespace 'Docker_Registry' must be lower-case letters"),
         ("namespace", "default", "registry:namespace 'default' belongs to the cluster"),
         ("namespace", "kube-system", "belongs to the cluster"),
+        ("namespace", "openshift", "belongs to the cluster"),
+        ("namespace", "a" * 64, "at most 63 characters"),
         ("context", "prod", "context 'prod' is not in"),
         ("nodes.0.host", "node{1..2}", "has a brace range, and those are not expanded: list every node"),
         ("nodes.0.host", "", "registry:nodes[0].host '' must be a host name"),
         ("nodes.0.host", "a;rm -rf /", "registry:nodes[0].host 'a;rm -rf /' must be a host name"),
-        ("nodes.0.name", "node{1..2}", "registry:nodes[0].name 'node{1..2}' must be a host name"),
-        ("nodes.0.port", 70000, "registry:nodes[0].port '70000'"),
+        ("nodes.0.host", "-oProxyCommand=id", "must be a host name"),
+        ("nodes.0.host", ".".join(["a" * 60] * 5), "must be a host name"),
+        ("nodes.0.name", "node{1..2}", "registry:nodes[0].name 'node{1..2}' has a brace range"),
+        ("nodes.0.name", "node1\n", r"registry:nodes[0].name 'node1\n' must be a host name"),
+        ("nodes.0.port", 0, "registry:nodes[0].port '0' must be at least 1"),
+        ("nodes.0.port", 70000, "registry:nodes[0].port '70000' must be at most 65535"),
+        ("nodes.0.port", "ssh", "registry:nodes[0].port 'ssh' must be a whole number"),
         ("nodes.0.host", "192.0.2.99", "has no ed25519 or ecdsa host key of node 'node1' (192.0.2.99)"),
-        ("nodes", [], "registry:nodes '[]'"),
+        ("nodes", [], "registry:nodes must have at least 1 entries"),
+        ("nodes", ["node1"], "registry:nodes[0] 'node1' must be a map, see the table of settings in the README"),
+        ("nodes", {"name": "node1"}, "registry:nodes must be a list"),
+        ("route", "registry.example.com", "registry:route 'registry.example.com' must be a map"),
+        ("storage", "hostPath", "registry:storage 'hostPath' must be a map"),
         ("storage.kind", "gluster", "registry:storage.kind 'gluster' is not a kind: choose one of 'hostPath', 'nfs'"),
         ("storage.kind", None, "registry:storage.kind is missing"),
         ("storage.path", "registry", "registry:storage.path 'registry' must be an absolute path"),
         ("storage.path", "/", "registry:storage.path '/' is the system's"),
+        ("storage.path", "//", "is the system's"),
         ("storage.path", "/etc/registry", "is the system's"),
+        ("storage.path", "//etc", "is the system's"),
+        ("storage.path", "/home", "is the system's"),
+        ("storage.path", "/srv", "is the system's"),
+        ("storage.path", "/root/registry", "is the system's"),
         ("storage.path", "/var/lib", "is the system's"),
         ("storage.path", "/var/lib/kubelet/registry", "is the system's"),
         ("storage.path", "/data/../etc", "must be an absolute path"),
@@ -124,6 +148,8 @@ def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
         ("route.host", "node1", "route.host 'node1' is a node"),
         ("certificate", {"validityHours": 100, "earlyRenewalHours": 100}, "every run would renew the certificate"),
         ("certificate", {"validityHours": "soon"}, "registry:certificate.validityHours 'soon'"),
+        ("certificate", {"validityHours": 0}, "registry:certificate.validityHours '0' must be more than 0"),
+        ("ssh.user", "", "registry:ssh.user '' must have at least 1 characters"),
         ("garbageCollection", {"schedule": "nightly"}, "must be five fields as cron has them"),
         ("garbageCollection", {"schedule": "0 3 * * *"}, "garbageCollection needs tools.kubectl: set it to an image"),
         ("backup", {"schedule": "@daily", "storage": NFS}, "backup needs tools.kubectl and tools.rclone: set it to an"),
@@ -158,6 +184,7 @@ S3 = {"kind": "s3", "bucket": "images", "region": "us-east-1", "accessKey": "key
     ("storage", "replicas", "limits"),
     [
         (NFS, 2, ("RollingUpdate", "ClientIP")),
+        (NFS | {"mountOptions": ["nolock"]}, 2, ("RollingUpdate", "ClientIP")),
         (CLAIM, 1, ("Recreate", "None")),
         (CLAIM | {"accessMode": "ReadWriteMany", "className": "files"}, 2, ("RollingUpdate", "ClientIP")),
         (EXISTING, 1, ("Recreate", "None")),
@@ -181,17 +208,18 @@ def test_each_kind_of_storage_says_its_limits(
         (NFS | {"mountOptions": ["soft"]}, "registry:storage: mountOptions has soft: the registry would lose writes"),
         (NFS | {"sever": "x"}, "registry:storage.sever is not a setting: did you mean 'server'?"),
         ({"kind": "claim"}, "registry:storage.size is missing"),
-        (CLAIM | {"accessMode": "ReadOnlyMany"}, "registry:storage.accessMode 'ReadOnlyMany'"),
+        (CLAIM | {"accessMode": "ReadOnlyMany"}, "'ReadOnlyMany' must be 'ReadWriteOnce' or 'ReadWriteMany'"),
         (EXISTING | {"size": "1Gi"}, "registry:storage.size is not a setting"),
         (S3 | {"endpoint": "http://s3.example.com"}, "must be an https URL without a path"),
         (S3 | {"endpoint": "s3.example.com:9000"}, "must be an https URL without a path"),
         (S3 | {"caFile": "/nowhere"}, "registry:storage.caFile '/nowhere' cannot be read"),
-        (S3 | {"bucket": "ab"}, "registry:storage.bucket 'ab'"),
-        (S3 | {"secretKey": 4711}, "registry:storage.secretKey '…' is wrong"),
+        (S3 | {"bucket": "ab"}, "registry:storage.bucket 'ab' must have at least 3 characters"),
+        (S3 | {"secretKey": 4711}, "registry:storage.secretKey '…' must be text: put it in quotes"),
+        ([S3 | {"secretKey": "4711"}], "registry:storage must be a map"),
     ],
 )
 def test_a_bad_storage_gives_one_line_and_shows_no_secret(
-    load: Load, cluster: Cluster, storage: dict[str, Any], message: str
+    load: Load, cluster: Cluster, storage: Any, message: str
 ) -> None:
     with pytest.raises(pulumi.RunError) as caught:
         load(cluster.config | {"storage": storage})
@@ -201,7 +229,10 @@ def test_a_bad_storage_gives_one_line_and_shows_no_secret(
     assert "4711" not in faults[0]
 
 
-@pytest.mark.parametrize("storage", [CLAIM, EXISTING, EMPTY_DIR])
+HOST_PATH = {"kind": "hostPath", "node": "node1", "path": "/registry", "size": "10Gi"}
+
+
+@pytest.mark.parametrize("storage", [HOST_PATH, CLAIM, EXISTING, EMPTY_DIR])
 def test_more_pods_than_a_storage_allows_are_refused(load: Load, cluster: Cluster, storage: dict[str, Any]) -> None:
     with pytest.raises(pulumi.RunError, match=f"replicas 2 is more than storage.kind '{storage['kind']}' allows"):
         load(cluster.config | {"storage": storage, "replicas": "2"})
@@ -260,9 +291,24 @@ def test_the_key_of_another_ca_is_refused_and_not_printed(load: Load, cluster: C
     assert "PRIVATE" not in str(caught.value)
 
 
-def test_two_entries_for_one_ssh_server_are_refused(load: Load, cluster: Cluster) -> None:
-    nodes = [{"name": name, "host": "192.0.2.1"} for name in ("node1", "node2")]
-    with pytest.raises(pulumi.RunError, match=r"nodes has 192\.0\.2\.1:22 more than once"):
+@pytest.mark.parametrize(
+    ("nodes", "repeated"),
+    [
+        ({"node1": "192.0.2.1", "node2": "192.0.2.1"}, r"192\.0\.2\.1:22"),
+        ({"node1": "2001:DB8::1", "node2": "2001:db8:0::1"}, "2001:db8::1:22"),
+    ],
+)
+def test_two_entries_for_one_ssh_server_are_refused(
+    load: Load, cluster: Cluster, nodes: dict[str, str], repeated: str
+) -> None:
+    entries = [{"name": name, "host": host} for name, host in nodes.items()]
+    with pytest.raises(pulumi.RunError, match=f"nodes has {repeated} more than once"):
+        load(changed(cluster.config, "nodes", entries))
+
+
+def test_two_entries_for_one_node_are_refused(load: Load, cluster: Cluster) -> None:
+    nodes = [{"name": "node1", "host": host} for host in ("192.0.2.1", "192.0.2.2")]
+    with pytest.raises(pulumi.RunError, match="nodes has node1 more than once"):
         load(changed(cluster.config, "nodes", nodes))
 
 
@@ -288,9 +334,32 @@ def test_a_ca_file_with_a_key_in_it_is_refused(load: Load, cluster: Cluster) -> 
         load(cluster.config)
 
 
-def test_an_expired_ca_is_refused(load: Load, cluster: Cluster) -> None:
-    write_pair(cluster.folder, *make_ca("cluster-ca", ends_in=timedelta(minutes=-1)))
+@pytest.mark.parametrize(
+    ("starts_in", "ends_in"), [(timedelta(days=-2), timedelta(minutes=-1)), (timedelta(days=1), timedelta(days=2))]
+)
+def test_a_ca_that_is_not_valid_today_is_refused(
+    load: Load, cluster: Cluster, starts_in: timedelta, ends_in: timedelta
+) -> None:
+    write_pair(cluster.folder, *make_ca("cluster-ca", starts_in=starts_in, ends_in=ends_in))
     with pytest.raises(pulumi.RunError, match="not today: renew the cluster CA"):
+        load(cluster.config)
+
+
+def test_a_ca_with_a_weak_key_is_refused(load: Load, cluster: Cluster) -> None:
+    write_pair(cluster.folder, *make_ca("cluster-ca", key=rsa.generate_private_key(65537, 1024)))
+    with pytest.raises(pulumi.RunError, match="is an RSA key of 1024 bits, which clients refuse: renew the cluster CA"):
+        load(cluster.config)
+
+
+def test_a_ca_signed_with_sha_1_is_refused(load: Load, cluster: Cluster) -> None:
+    files = {"-keyout": cluster.folder / "ca.key", "-out": cluster.folder / "ca.crt"}
+    subprocess.run(
+        ["openssl", "req", "-x509", "-sha1", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=cluster-ca"]
+        + [str(word) for option in files.items() for word in option],
+        check=True,
+        capture_output=True,
+    )
+    with pytest.raises(pulumi.RunError, match="is signed with SHA-1, which clients refuse: renew the cluster CA"):
         load(cluster.config)
 
 
@@ -302,9 +371,33 @@ def test_a_login_key_with_a_passphrase_is_refused(load: Load, cluster: Cluster) 
         load(cluster.config)
 
 
-def test_a_file_that_is_no_kubeconfig_is_refused(load: Load, cluster: Cluster) -> None:
-    (cluster.folder / "kubeconfig").write_text("no: contexts")
-    with pytest.raises(pulumi.RunError, match="has no contexts: give a kubeconfig file"):
+def test_a_file_that_is_no_private_key_is_refused_as_login_key(load: Load, cluster: Cluster) -> None:
+    Path(cluster.config["ssh"]["privateKeyFile"]).write_text("no key")
+    with pytest.raises(pulumi.RunError, match=r"registry:ssh\.privateKeyFile .* cannot be used \(Invalid private key"):
+        load(cluster.config)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no: contexts",
+        b"\xff\xfe",
+        yaml.safe_dump(KUBECONFIG | {"clusters": []}).encode(),
+        yaml.safe_dump(KUBECONFIG | {"clusters": [{"name": "lab", "cluster": {}}]}).encode(),
+    ],
+)
+def test_a_file_that_is_no_kubeconfig_is_refused(load: Load, cluster: Cluster, content: bytes) -> None:
+    (cluster.folder / "kubeconfig").write_bytes(content)
+    with pytest.raises(pulumi.RunError, match=r"kubeconfig .* leads to no cluster: give a whole kubeconfig file"):
+        load(cluster.config)
+
+
+@pytest.mark.parametrize("ca", [{"certificate-authority-data": "!"}, {"certificate-authority": "gone.crt"}])
+def test_a_kubeconfig_whose_ca_cannot_be_read_is_refused(load: Load, cluster: Cluster, ca: dict[str, str]) -> None:
+    kubeconfig = deepcopy(KUBECONFIG)
+    kubeconfig["clusters"][0]["cluster"].update(ca)
+    (cluster.folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
+    with pytest.raises(pulumi.RunError, match=r"kubeconfig .* has a CA that cannot be read"):
         load(cluster.config)
 
 
@@ -320,6 +413,54 @@ def test_an_rsa_host_key_alone_is_refused(load: Load, cluster: Cluster) -> None:
     known_hosts.write_text(f"192.0.2.1 {key}")
     with pytest.raises(pulumi.RunError, match=r"ssh-keyscan -t ed25519 -p 22 192\.0\.2\.1"):
         load(cluster.config)
+
+
+@pytest.mark.parametrize("content", [b"192.0.2.1", b"\xff\xfe"])
+def test_a_file_that_has_no_host_keys_is_refused(load: Load, cluster: Cluster, content: bytes) -> None:
+    (cluster.folder / "known_hosts").write_bytes(content)
+    with pytest.raises(pulumi.RunError, match=r"registry:ssh\.knownHostsFile '.*' has no host keys \(.*\): put there"):
+        load(cluster.config)
+
+
+@pytest.mark.parametrize("mark", ["@revoked", "@cert-authority"])
+def test_a_host_key_that_is_no_longer_one_or_of_an_authority_is_refused(
+    load: Load, cluster: Cluster, mark: str
+) -> None:
+    known_hosts = cluster.folder / "known_hosts"
+    good = known_hosts.read_text()
+    known_hosts.write_text(f"{mark} {good}" + (good if mark == "@revoked" else ""))
+    with pytest.raises(pulumi.RunError, match="has no ed25519 or ecdsa host key of node 'node1'"):
+        load(cluster.config)
+
+
+def test_a_hashed_host_name_is_known(load: Load, cluster: Cluster) -> None:
+    known_hosts = cluster.folder / "known_hosts"
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", known_hosts], check=True, capture_output=True)
+    assert known_hosts.read_text().startswith("|1|")
+    loaded = load(cluster.config)
+    assert loaded.ssh.host_key(loaded.nodes[0]).startswith("ssh-ed25519 AAAA")
+
+
+def test_a_login_needs_a_key_or_an_agent(load: Load, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = changed(cluster.config, "ssh.privateKeyFile", None)
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
+    assert load(config).ssh.private_key is None
+    monkeypatch.delenv("SSH_AUTH_SOCK")
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: False)
+    with pytest.raises(pulumi.RunError, match=r"registry:ssh\.privateKeyFile is missing, and there is no SSH agent"):
+        load(config)
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
+    assert load(config)
+
+
+@pytest.mark.parametrize(("hours", "warned"), [(19800, False), (19801, True)])
+def test_a_certificate_that_macos_refuses_gets_a_warning(
+    load: Load, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, hours: int, warned: bool
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+    load(cluster.config | {"certificate": {"validityHours": hours}})
+    assert ["clients on macOS refuse" in warning for warning in warnings] == [True] * warned
 
 
 def test_garbage_of_a_pod_s_own_folder_is_nobody_s_to_collect(load: Load, cluster: Cluster) -> None:

@@ -5,13 +5,16 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import dns.message
+import dns.rrset
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -207,3 +210,53 @@ def test_no_two_runs_push_the_same_image() -> None:
 
 def test_a_time_limit_is_told_in_words() -> None:
     assert proof.reason(TimeoutError()) == "no answer within 10 s"
+
+
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        (["10.0.0.9"], None),
+        (
+            ["10.0.0.7"],
+            r"it\.svc\.cluster\.local is 10\.0\.0\.7 to the cluster's name server 10\.0\.0\.53, not 10\.0\.0\.9",
+        ),
+        ([], r"it\.svc\.cluster\.local is unknown to the cluster's name server"),
+        (None, r"name server 10\.0\.0\.53 does not answer to this machine"),
+    ],
+)
+def test_a_service_must_have_its_address_at_the_name_server_of_pods(
+    known: list[str] | None, message: str | None
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        length = int.from_bytes(await reader.readexactly(2))
+        question = dns.message.from_wire(await reader.readexactly(length))
+        if known is not None:
+            told = dns.message.make_response(question)
+            if known:
+                told.answer.append(dns.rrset.from_text_list(question.question[0].name, 5, "IN", "A", known))
+            wire = told.to_wire()
+            writer.write(len(wire).to_bytes(2) + wire)
+        writer.close()
+
+    async def ask() -> str:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            vantage = Elsewhere({}, port=server.sockets[0].getsockname()[1])
+            way = Way("10.0.0.9", 5000, "10.0.0.9", vantage)
+            return (await network.resolve_service("it.svc.cluster.local", way, "10.0.0.53")).detail
+
+    if message is None:
+        assert asyncio.run(ask()) == "10.0.0.9, as the cluster's name server 10.0.0.53 says"
+    else:
+        with pytest.raises(Fault, match=message):
+            asyncio.run(ask())
+
+
+@dataclass(frozen=True)
+class Elsewhere(Here):
+    """A machine from which every way leads to one port of this one."""
+
+    port: int = 0
+
+    @asynccontextmanager
+    async def way(self, address: str, port: int) -> AsyncIterator[tuple[str, int]]:  # noqa: ARG002
+        yield "127.0.0.1", self.port

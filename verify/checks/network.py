@@ -3,11 +3,16 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from verify.proof import Fault, Proved, reason
+import dns.asyncquery
+import dns.exception
+import dns.message
+import dns.rdatatype
+
+from components.endpoints import ROUTE_PORT
+from verify.proof import ACT_SECONDS, Fault, Proved, reason
 from verify.vantage import Here, Vantage
 
-ROUTE_PORT = 443
-"""TCP port on which routers take passthrough connections."""
+_DNS_PORT = 53
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,35 @@ async def resolve_route(host: str, here: Here, any_node: Callable[[], Awaitable[
         f"the name resolves {places}",
         f"add a DNS record that leads to the router; to verify without one: --resolve {host}=ADDRESS",
     )
+
+
+async def resolve_service(name: str, way: Way, server: str) -> Proved[None]:
+    """Asks the name server of pods, whom nobody else asks, for the Service.
+
+    Args:
+        name: The Service's whole name.
+        way: How its cluster IP is reached.
+        server: IP address of the name server, which is asked from the same place.
+
+    Raises:
+        Fault: It does not answer, or names another address.
+    """
+    kind = dns.rdatatype.AAAA if ":" in way.address else dns.rdatatype.A
+    try:
+        async with way.vantage.way(server, _DNS_PORT) as (address, port):
+            answer = await dns.asyncquery.tcp(dns.message.make_query(name, kind), address, ACT_SECONDS, port)
+    except (OSError, EOFError, dns.exception.DNSException) as error:
+        raise Fault(
+            f"the cluster's name server {server} does not answer to {way.vantage.name}: {reason(error)}",
+            "see whether the pods of the cluster's DNS run",
+        ) from error
+    found = [str(each) for records in answer.answer if records.rdtype == kind for each in records]
+    if found != [way.address]:
+        raise Fault(
+            f"{name} is {', '.join(found) or 'unknown'} to the cluster's name server {server}, not {way.address}",
+            "see the log of the cluster's DNS, and whether its domain is cluster.local",
+        )
+    return Proved(f"{way.address}, as the cluster's name server {server} says", None)
 
 
 async def connect(way: Way) -> Proved[Way]:
