@@ -8,6 +8,9 @@ from settings import rules
 from settings.section import Section
 from settings.storage import StorageSettings
 
+# Pulumi.yaml has to give the default, too.
+_Tool = Annotated[str, AfterValidator(lambda value: value and rules.image(value))]
+
 
 class GarbageCollectionSettings(Section):
     """When and how blobs are deleted that no image refers to."""
@@ -25,9 +28,9 @@ class GarbageCollectionSettings(Section):
 class ToolSettings(Section):
     """Images of the tools that Jobs run; each has a shell and the core utilities, too."""
 
-    kubectl: Annotated[str, AfterValidator(rules.image)] = ""
+    kubectl: _Tool = ""
     """Image with awk and kubectl, with a tag or a digest."""
-    rclone: Annotated[str, AfterValidator(rules.image)] = ""
+    rclone: _Tool = ""
     """Image with rclone, with a tag or a digest."""
 
 

@@ -463,6 +463,11 @@ def test_a_certificate_that_macos_refuses_gets_a_warning(
     assert ["clients on macOS refuse" in warning for warning in warnings] == [True] * warned
 
 
+def test_what_pulumi_yaml_says_unless_set_is_no_setting(load: Load, cluster: Cluster) -> None:
+    empty = {"garbageCollection": {}, "backup": {}, "move": {}, "tools": {"kubectl": "", "rclone": ""}}
+    assert load(cluster.config | empty) == load(cluster.config)
+
+
 def test_garbage_of_a_pod_s_own_folder_is_nobody_s_to_collect(load: Load, cluster: Cluster) -> None:
     wanted = {"garbageCollection": {"schedule": "@daily"}, "tools": {"kubectl": IMAGE}}
     assert load(cluster.config | wanted).garbage_collection
