@@ -67,6 +67,11 @@ def copy(command: Plugin) -> Resource:
     return command.resource(COPY, "copy")
 
 
+def test_the_settings_name_the_library_of_the_official_plugin(command: Plugin) -> None:
+    settings = {"version": "1.2.1"}
+    assert command.check_config(settings) == {"inputs": {**settings, "__pulumi-go-provider-version": "v1.5.0"}}
+
+
 def test_check_keeps_a_local_command_as_it_is(local: Resource) -> None:
     assert local.check(CAT) == {"inputs": CAT}
 
