@@ -76,7 +76,8 @@ def sandbox_images() -> list[Image]:
         ),
         Image(
             "sandbox.local/rclone:1.76.0",
-            {"bin/sh": busybox, "usr/local/bin/rclone": gobuild.RCLONE.path},
+            {"bin/busybox": busybox, "usr/local/bin/rclone": gobuild.RCLONE.path},
+            links=applets,
             entrypoint=("rclone",),
         ),
     ]
