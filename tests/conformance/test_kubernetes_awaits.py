@@ -41,8 +41,8 @@ def job(namespace: str, *command: str, image: str = "sandbox.local/busybox:1") -
     )
 
 
-def service(namespace: str, **spec: Any) -> Values:
-    return thing("v1", "Service", {"name": "a", "namespace": namespace}, spec={"ports": [{"port": 80}], **spec})
+def service(namespace: str, name: str = "a", **spec: Any) -> Values:
+    return thing("v1", "Service", {"name": name, "namespace": namespace}, spec={"ports": [{"port": 80}], **spec})
 
 
 def claim(namespace: str, storage_class: str, **spec: Any) -> Values:
@@ -207,30 +207,25 @@ def test_a_stateful_set_that_never_gets_ready(kubernetes: Plugin, namespace: str
 
 
 def test_a_job_is_waited_for_until_it_has_completed(kubernetes: Plugin, namespace: str) -> None:
-    inputs = job(namespace, "true")
+    inputs = annotated(job(namespace, "true"), replaceUnready="true")
     waited = resource(kubernetes, inputs, "job")
     assert waited.create(inputs)["properties"]["status"]["succeeded"] == 1
     assert f'status: Waiting for Job "{namespace}/a" to start' in waited.log()
     assert f'status: Waiting for Job "{namespace}/a" to succeed (Active: 1 | Succeeded: 0 | Failed: 0)' in waited.log()
+    assert waited.diff(inputs, inputs)["changes"] == "DIFF_NONE"
 
 
-def test_a_job_that_failed_is_not_waited_for(kubernetes: Plugin, namespace: str) -> None:
-    inputs = job(namespace, "false")
+def test_a_job_that_failed_is_not_waited_for_and_replaced_if_its_annotation_says_so(
+    kubernetes: Plugin, namespace: str
+) -> None:
+    plain = job(namespace, "false")
+    inputs = annotated(plain, replaceUnready="true")
     failing = resource(kubernetes, inputs, "failing")
     error = refused(failing, inputs)
     assert error.message == created(failing, "Resource 'a' was created but failed to initialize")
     assert error.left["reasons"][1] == "[BackoffLimitExceeded] Job has reached the specified backoff limit"
-
-
-@pytest.mark.parametrize(("command", "replaced"), [("true", False), ("false", True)])
-def test_a_job_that_is_not_done_is_replaced_where_its_annotation_says_so(
-    kubernetes: Plugin, namespace: str, command: str, *, replaced: bool
-) -> None:
-    inputs = annotated(job(namespace, command), replaceUnready="true")
-    it = resource(kubernetes, inputs, "it")
-    with contextlib.suppress(RefusedError):
-        it.create(inputs)
-    assert bool(it.diff(inputs, inputs).get("replaces")) == replaced
+    assert failing.diff(inputs, inputs)["replaces"] == ['.metadata.annotations["pulumi.com/replaceUnready"]']
+    assert failing.diff(plain, plain)["changes"] == "DIFF_NONE"
 
 
 def test_a_job_that_is_cancelled_stays(cancellable: Plugin, namespace: str, start: Start) -> None:
@@ -262,17 +257,24 @@ def test_a_pod_that_never_gets_ready(kubernetes: Plugin, namespace: str) -> None
     assert error.left["reasons"][1] == f"[Pod {namespace}/a]: containers with unready status: [c]{NOT_PRESENT}"
 
 
-def test_a_service_waits_until_its_endpoints_have_settled(kubernetes: Plugin, namespace: str) -> None:
+def test_a_service_waits_until_its_endpoints_have_settled_and_it_has_an_address(
+    kubernetes: Plugin, namespace: str, start: Start
+) -> None:
     resource(kubernetes, deployment("x", namespace)).create(deployment("x", namespace))
-    inputs = service(namespace, selector={"app": "x"})
-    waited = resource(kubernetes, inputs, "service")
+    inputs = service(namespace, "inside", selector={"app": "x"})
+    balanced_inputs = service(namespace, selector={"app": "x"}, type="LoadBalancer")
+    waited, balanced = resource(kubernetes, inputs, "service"), resource(kubernetes, balanced_inputs, "balanced")
     began = time.monotonic()
+    balancing = start(balanced.create, balanced_inputs)
     made = waited.create(inputs)
     assert time.monotonic() - began >= 10
     assert waited.log() == [
         "status: [1/3] Finding Pods to direct traffic to", "status: Service initialization complete", "status: "
     ]  # fmt: skip
     assert waited.read(made["id"], made["properties"], inputs)["inputs"] == inputs
+    wait_for_line(balanced, "[2/3] Attempting to allocate IP address to Service", balancing)
+    set_status("service", namespace, {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}})
+    assert balancing.result()["properties"]["status"]["loadBalancer"]["ingress"][0]["ip"] == "192.0.2.1"
 
 
 def test_a_service_without_pods_is_not_ready(kubernetes: Plugin, namespace: str) -> None:
@@ -295,16 +297,6 @@ def test_a_service_without_pods_is_not_ready(kubernetes: Plugin, namespace: str)
 def test_a_service_that_needs_no_pods_is_ready(kubernetes: Plugin, namespace: str, spec: Values) -> None:
     inputs = annotated(service(namespace, **spec), timeoutSeconds="1")
     assert resource(kubernetes, inputs).create(inputs)["id"] == f"{namespace}/a"
-
-
-def test_a_service_waits_for_its_load_balancer(kubernetes: Plugin, namespace: str, start: Start) -> None:
-    resource(kubernetes, deployment("x", namespace)).create(deployment("x", namespace))
-    inputs = service(namespace, selector={"app": "x"}, type="LoadBalancer")
-    balanced = resource(kubernetes, inputs, "balanced")
-    creating = start(balanced.create, inputs)
-    wait_for_line(balanced, "[2/3] Attempting to allocate IP address to Service", creating)
-    set_status("service", namespace, {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}})
-    assert creating.result()["properties"]["status"]["loadBalancer"]["ingress"][0]["ip"] == "192.0.2.1"
 
 
 def ingress(namespace: str) -> Values:
