@@ -17,6 +17,7 @@ import yaml
 
 from tests.cluster.conftest import kubectl
 from tests.conformance import plugin
+from tests.conformance.conftest import new_namespace
 from tests.conformance.objects import deployment, pods, resource, thing, workload
 from tests.conformance.plugin import Answer, Plugin, RefusedError, Resource, Values
 
@@ -26,6 +27,8 @@ NO_IMAGE = "sandbox.local/nothing:1"
 NOT_PRESENT = f'[ErrImageNeverPull] Container image "{NO_IMAGE}" is not present with pull policy of Never'
 
 Start = Callable[..., Future[Answer]]
+Failures = dict[str, tuple[Resource, Values, RefusedError]]
+"""By kind: a resource, its inputs, and why it was not made."""
 
 
 def annotated(inputs: Values, **annotations: str) -> Values:
@@ -107,6 +110,21 @@ def wait_for_line(of: Resource, line: str, running: Future[Answer]) -> None:
         time.sleep(0.1)
 
 
+@pytest.fixture(scope="module")
+def failures(kubernetes: Plugin) -> Iterator[Failures]:
+    """Objects whose image does not exist: they wait side by side, long enough for the cluster to say why."""
+    with new_namespace() as namespace, ThreadPoolExecutor() as pool:
+        workloads = [
+            workload(kind, kind.lower(), namespace, image=NO_IMAGE)
+            for kind in ("Deployment", "DaemonSet", "StatefulSet")
+        ]
+        pod = thing("v1", "Pod", {"name": "pod", "namespace": namespace}, spec=pods(NO_IMAGE)["spec"])
+        never = [annotated(inputs, timeoutSeconds="6") for inputs in (*workloads, pod)]
+        resources = [resource(kubernetes, inputs, "never") for inputs in never]
+        errors = pool.map(refused, resources, never)
+        yield {inputs["kind"]: (of, inputs, error) for of, inputs, error in zip(resources, never, errors, strict=True)}
+
+
 def test_a_deployment_is_waited_for(kubernetes: Plugin, namespace: str) -> None:
     inputs = deployment("a", namespace)
     waited = resource(kubernetes, inputs, "ready-deployment")
@@ -117,12 +135,11 @@ def test_a_deployment_is_waited_for(kubernetes: Plugin, namespace: str) -> None:
     assert waited.read(made["id"], made["properties"], inputs)["inputs"] == inputs
 
 
-def test_a_deployment_that_never_gets_ready_stays_with_the_reasons(kubernetes: Plugin, namespace: str) -> None:
-    inputs = annotated(deployment("never", namespace, image=NO_IMAGE), timeoutSeconds="5")
-    never = resource(kubernetes, inputs, "never")
-    error = refused(never, inputs)
-    assert error.message == created(never, "'never' timed out waiting to be Ready")
-    assert error.left["id"] == f"{namespace}/never"
+def test_a_deployment_that_never_gets_ready_stays_with_the_reasons(failures: Failures) -> None:
+    never, inputs, error = failures["Deployment"]
+    namespace = inputs["metadata"]["namespace"]
+    assert error.message == created(never, "'deployment' timed out waiting to be Ready")
+    assert error.left["id"] == f"{namespace}/deployment"
     assert error.left["properties"]["__inputs"] == inputs
     assert error.left["properties"]["status"]["unavailableReplicas"] == 1
     first, *reasons, pod = error.left["reasons"]
@@ -131,7 +148,7 @@ def test_a_deployment_that_never_gets_ready_stays_with_the_reasons(kubernetes: P
         "[MinimumReplicasUnavailable] Deployment does not have minimum availability.",
         "Minimum number of live Pods was not attained",
     ]
-    assert pod.startswith(f"[Pod {namespace}/never-")
+    assert pod.startswith(f"[Pod {namespace}/deployment-")
     assert pod.endswith(f"containers with unready status: [c]{NOT_PRESENT}")
 
 
@@ -180,10 +197,8 @@ def test_a_daemon_set_is_waited_for(kubernetes: Plugin, namespace: str) -> None:
     assert status["numberReady"] == status["numberAvailable"] == status["desiredNumberScheduled"] > 0
 
 
-def test_a_daemon_set_that_never_gets_ready(kubernetes: Plugin, namespace: str) -> None:
-    inputs = annotated(workload("DaemonSet", "a", namespace, image=NO_IMAGE), timeoutSeconds="4")
-    never = resource(kubernetes, inputs, "never-daemon-set")
-    error = refused(never, inputs)
+def test_a_daemon_set_that_never_gets_ready(failures: Failures) -> None:
+    never, _, error = failures["DaemonSet"]
     assert error.message == created(never, "timed out waiting for the condition")
     assert any(reason.endswith(NOT_PRESENT) for reason in error.left["reasons"])
     assert any(line.startswith("status: Available: 0/") for line in never.log())
@@ -197,11 +212,9 @@ def test_a_stateful_set_is_waited_for(kubernetes: Plugin, namespace: str) -> Non
     assert waited.log()[-2:] == ["status: StatefulSet initialization complete", "status: "]
 
 
-def test_a_stateful_set_that_never_gets_ready(kubernetes: Plugin, namespace: str) -> None:
-    inputs = annotated(workload("StatefulSet", "a", namespace, image=NO_IMAGE, serviceName="a"), timeoutSeconds="4")
-    never = resource(kubernetes, inputs, "never-stateful")
-    error = refused(never, inputs)
-    assert error.message == created(never, "'a' timed out waiting to be Ready")
+def test_a_stateful_set_that_never_gets_ready(failures: Failures) -> None:
+    never, _, error = failures["StatefulSet"]
+    assert error.message == created(never, "'statefulset' timed out waiting to be Ready")
     assert error.left["reasons"][1] == "0 out of 1 replicas succeeded readiness checks"
     assert error.left["reasons"][-1].endswith(NOT_PRESENT)
 
@@ -248,13 +261,11 @@ def test_a_pod_is_waited_for(kubernetes: Plugin, namespace: str) -> None:
     assert waited.log()[-1] == "status: "
 
 
-def test_a_pod_that_never_gets_ready(kubernetes: Plugin, namespace: str) -> None:
-    metadata = {"name": "a", "namespace": namespace, "annotations": {"pulumi.com/timeoutSeconds": "3"}}
-    inputs = thing("v1", "Pod", metadata, spec=pods(NO_IMAGE)["spec"])
-    never = resource(kubernetes, inputs, "never-pod")
-    error = refused(never, inputs)
-    assert error.message == created(never, "'a' timed out waiting to be Ready")
-    assert error.left["reasons"][1] == f"[Pod {namespace}/a]: containers with unready status: [c]{NOT_PRESENT}"
+def test_a_pod_that_never_gets_ready(failures: Failures) -> None:
+    never, inputs, error = failures["Pod"]
+    name = f"{inputs['metadata']['namespace']}/pod"
+    assert error.message == created(never, "'pod' timed out waiting to be Ready")
+    assert error.left["reasons"][1] == f"[Pod {name}]: containers with unready status: [c]{NOT_PRESENT}"
 
 
 def test_a_service_waits_until_its_endpoints_have_settled_and_it_has_an_address(
