@@ -29,6 +29,8 @@ from sandbox.plugins.values import UNKNOWN, Json, Properties, is_archive, is_ass
 
 _SHOWN = {None: ("stdout", "stderr"), "stdoutAndStderr": ("stdout", "stderr"), "none": ()}
 _CHUNK_BYTES = 65536
+_LIBRARY = {"__pulumi-go-provider-version": "v1.5.0"}
+"""A setting that the official plugin adds: without it the provider would be updated whenever the other one runs."""
 _COMMANDS = {"create", "update", "delete", "triggers", "environment", "stdin", "logging", "addPreviousOutputInEnv"}
 
 
@@ -36,6 +38,10 @@ class CommandProvider(Provider):
     """Knows `command:remote:Command`, `command:remote:CopyToRemote` and `command:local:Command`."""
 
     package = "command"
+
+    async def check_config(self, config: Properties) -> Properties:
+        """Returns the provider's settings as the official plugin completes them."""
+        return config | _LIBRARY
 
     def resource_type(self, token: str) -> ResourceType:
         """Returns how a type is handled."""

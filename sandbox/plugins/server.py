@@ -209,9 +209,13 @@ class Provider(ABC):
     async def configure(self, config: Properties) -> None:  # noqa: B027 - most need no settings
         """Takes over the provider's settings, before the first resource."""
 
-    async def diff_config(self, old: Properties, new: Properties) -> Difference:  # noqa: ARG002 - for the overriding ones
-        """Compares the provider's settings with the earlier ones."""
-        return Difference(changed=False)
+    async def check_config(self, config: Properties) -> Properties:
+        """Returns the provider's settings as they go into the state."""
+        return config
+
+    async def diff_config(self, old: Properties, new: Properties) -> Difference | None:  # noqa: ARG002 - for the overriding ones
+        """Compares the provider's settings with the earlier ones, or returns None to leave that to the engine."""
+        return None
 
     def refuse(self, token: str) -> NoReturn:
         """Raises the error for a type that this plugin does not know."""
@@ -277,13 +281,16 @@ class _Servicer(proto.ResourceProviderServicer):
             task.cancel()
         return empty_pb2.Empty()
 
+    @_operation
     async def CheckConfig(self, request: proto.CheckRequest, _context: object) -> proto.CheckResponse:  # noqa: N802
-        return proto.CheckResponse(inputs=request.news)
+        checked = await self.provider.check_config(decode_properties(request.news))
+        return proto.CheckResponse(inputs=encode_properties(checked))
 
     @_operation
     async def DiffConfig(self, request: proto.DiffRequest, _context: object) -> proto.DiffResponse:  # noqa: N802
         news = decode_properties(request.news)
-        return _diff_response(await self.provider.diff_config(decode_properties(request.old_inputs), news))
+        difference = await self.provider.diff_config(decode_properties(request.old_inputs), news)
+        return _diff_response(difference) if difference else proto.DiffResponse()
 
     @_operation
     async def Configure(self, request: proto.ConfigureRequest, _context: object) -> proto.ConfigureResponse:  # noqa: N802

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path, PurePosixPath
 
@@ -111,20 +111,39 @@ async def copy(connection: asyncssh.SSHClientConnection, source: Properties, rem
 
 async def _dial(settings: Properties, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
     limit = settings.get("dialErrorLimit", 10)
-    options = _options(settings)
     pause, failed = _FIRST_PAUSE, 0
-    while True:
-        try:
-            return await asyncssh.connect(settings["host"], tunnel=tunnel, options=options)
-        except (OSError, asyncssh.Error) as error:
-            failed += 1
-            if 0 < limit <= failed:
-                raise ProviderError(f"after {failed} failed attempts: {_reason(settings, error)}") from None
-        await asyncio.sleep(pause)
-        pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE)
+    async with _agent_keys(settings) as agent_keys:
+        options = _options(settings, agent_keys)
+        while True:
+            try:
+                return await asyncssh.connect(settings["host"], tunnel=tunnel, options=options)
+            except (OSError, asyncssh.Error) as error:
+                failed += 1
+                if 0 < limit <= failed:
+                    raise ProviderError(f"after {failed} failed attempts: {_reason(settings, error)}") from None
+            await asyncio.sleep(pause)
+            pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE)
 
 
-def _options(settings: Properties) -> asyncssh.SSHClientConnectionOptions:
+@asynccontextmanager
+async def _agent_keys(settings: Properties) -> AsyncIterator[Sequence[asyncssh.SSHKeyPair]]:
+    """Yields the keys of the SSH agent, as long as it is connected, where a connection has no login key of its own.
+
+    Raises:
+        ProviderError: the agent does not answer.
+    """
+    path = settings.get("agentSocketPath") or os.environ.get("SSH_AUTH_SOCK")
+    if settings.get("privateKey") or not path:
+        yield []
+        return
+    try:
+        async with await asyncssh.connect_agent(path) as agent:
+            yield await agent.get_keys()
+    except (OSError, ValueError) as error:
+        raise ProviderError(f"{settings['host']}: the SSH agent at {path} does not answer: {error}") from None
+
+
+def _options(settings: Properties, agent_keys: Sequence[asyncssh.SSHKeyPair]) -> asyncssh.SSHClientConnectionOptions:
     """Returns how to connect; the user's own SSH configuration and known hosts play no part in it."""
     host_key = settings.get("hostKey")
     private_key = settings.get("privateKey")
@@ -135,10 +154,11 @@ def _options(settings: Properties) -> asyncssh.SSHClientConnectionOptions:
             port=int(settings.get("port", 22)),
             username=settings.get("user", "root"),
             password=settings.get("password"),
+            # An empty list would mean the user's own keys.
             client_keys=[asyncssh.import_private_key(private_key, settings.get("privateKeyPassword"))]
             if private_key
-            else None,
-            agent_path=None if private_key else settings.get("agentSocketPath", os.environ.get("SSH_AUTH_SOCK")),
+            else agent_keys or None,
+            agent_path=None,
             known_hosts=([asyncssh.import_public_key(host_key)], [], []) if host_key else None,
             # A server that accepts the connection and then says nothing counts as a failed attempt, too.
             connect_timeout=patience or None,

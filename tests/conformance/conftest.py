@@ -1,8 +1,8 @@
 """The plugins that the cases are put to: the fallbacks, or with PLUGINS=official the official ones on PATH."""
 
-import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -33,18 +33,23 @@ def _answers() -> bool:
     return layout.KUBECONFIG.exists() and subprocess.run(ready, check=False, capture_output=True).returncode == 0
 
 
+@contextmanager
+def new_namespace() -> Iterator[str]:
+    """Makes a namespace that is gone in the end."""
+    name = f"conformance-{uuid4().hex[:8]}"
+    kubectl("create", "namespace", name)
+    try:
+        yield name
+    finally:
+        kubectl("delete", "namespace", name, "--wait=false")
+
+
 @pytest.fixture
 def namespace(kubeconfig: Path) -> Iterator[str]:
     """A namespace that goes with the test."""
     assert kubeconfig.exists()
-    name = f"conformance-{uuid4().hex[:8]}"
-    kubectl(
-        "create",
-        "--filename=-",
-        stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
-    )
-    yield name
-    kubectl("delete", "namespace", name, "--wait=false")
+    with new_namespace() as name:
+        yield name
 
 
 @pytest.fixture(scope="session")

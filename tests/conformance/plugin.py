@@ -88,6 +88,14 @@ class Plugin:
             sendsOldInputsToDelete=True,
         )
 
+    def check_config(self, settings: Values) -> Answer:
+        """Checks the provider's settings."""
+        return self.call("CheckConfig", proto.CheckRequest, news=settings)
+
+    def diff_config(self, old: Values, new: Values) -> Answer:
+        """Compares the provider's settings with earlier ones."""
+        return self.call("DiffConfig", proto.DiffRequest, olds=old, oldInputs=old, news=new)
+
     def cancel(self) -> Answer:
         """Asks the plugin to end what it does."""
         return self.call("Cancel", Empty)

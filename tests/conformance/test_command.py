@@ -1,7 +1,9 @@
 """The command plugin answers as the official one (1.2.1) was seen to."""
 
 import hashlib
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import asyncssh
 import pytest
 
 from sandbox.plugins.values import UNKNOWN, reveal, secret
+from tests.conformance import plugin
 from tests.conformance.plugin import Answer, Plugin, RefusedError, Resource, Values
 from tests.machine import Machine, running
 
@@ -65,6 +68,11 @@ def remote(command: Plugin) -> Resource:
 @pytest.fixture
 def copy(command: Plugin) -> Resource:
     return command.resource(COPY, "copy")
+
+
+def test_the_settings_name_the_library_of_the_official_plugin(command: Plugin) -> None:
+    settings = {"version": "1.2.1"}
+    assert command.check_config(settings) == {"inputs": {**settings, "__pulumi-go-provider-version": "v1.5.0"}}
 
 
 def test_check_keeps_a_local_command_as_it_is(local: Resource) -> None:
@@ -154,6 +162,48 @@ def test_a_machine_with_another_host_key_is_refused(remote: Resource, machine: M
     with pytest.raises(RefusedError) as error:
         remote.create({"connection": secret({**machine.connection, "hostKey": other}), "create": "true"})
     assert str(error.value) == "after 1 failed attempts: ssh: handshake failed: ssh: host key mismatch"
+
+
+@pytest.fixture
+def agent(machine: Machine, tmp_path: Path) -> Iterator[Path]:
+    """The socket of an SSH agent that has the login key."""
+    path = tmp_path / "agent"
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
+    try:
+        while not path.exists():
+            assert process.poll() is None
+        environment = {**os.environ, "SSH_AUTH_SOCK": str(path)}
+        subprocess.run(["ssh-add", "-"], env=environment, input=machine.connection["privateKey"], text=True, check=True)
+        yield path
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_an_agent_can_hold_the_login_key(remote: Resource, machine: Machine, agent: Path) -> None:
+    connection = {**machine.connection, "agentSocketPath": str(agent)}
+    del connection["privateKey"]
+    inputs = {"connection": secret(connection), "create": "echo there"}
+    assert remote.create(inputs)["properties"]["stdout"] == "there"
+
+
+def test_the_agent_of_the_environment_can_hold_the_login_key(
+    machine: Machine, agent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = {name: value for name, value in machine.connection.items() if name != "privateKey"}
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+    with plugin.start("command") as command:
+        command.configure()
+        remote = command.resource(REMOTE, "node1")
+        made = remote.create({"connection": secret(connection), "create": "echo there"})
+    assert made["properties"]["stdout"] == "there"
+
+
+def test_an_agent_that_is_not_there_is_named(remote: Resource, machine: Machine, tmp_path: Path) -> None:
+    connection = {**machine.connection, "agentSocketPath": f"{tmp_path}/none"}
+    del connection["privateKey"]
+    with pytest.raises(RefusedError, match=f"{tmp_path}/none"):
+        remote.create({"connection": secret(connection), "create": "true"})
 
 
 def test_a_change_of_triggers_is_named_by_its_place(local: Resource) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,6 +162,12 @@ def test_check_refuses_to_generate_a_name_where_the_stack_s_settings_forbid_it(k
     news = thing("v1", "ConfigMap", {"namespace": "default"})
     with pytest.raises(RefusedError):
         resource(kubernetes, news, "cm").check(news, autonaming={"mode": "DISABLE"})
+
+
+def test_the_same_settings_are_no_change(kubernetes: Plugin, kubeconfig: Path) -> None:
+    settings = {"kubeconfig": str(kubeconfig), "version": "4.34.2"}
+    assert kubernetes.check_config(settings) == {"inputs": settings}
+    assert kubernetes.diff_config(settings, settings) == {"changes": "DIFF_NONE"}
 
 
 DEPLOYMENT = deployment("a")

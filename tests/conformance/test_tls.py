@@ -139,6 +139,12 @@ def test_check_adds_no_defaults_and_hides_the_key(tls: Plugin, token: str, news:
     assert tls.resource(token, "a").check(news) == {"inputs": inputs}
 
 
+@pytest.mark.parametrize("version", ["5.6.2", "5.6.3"])
+def test_the_engine_compares_the_settings(tls: Plugin, version: str) -> None:
+    assert tls.check_config({"version": version}) == {"inputs": {"version": version}}
+    assert tls.diff_config({"version": "5.6.2"}, {"version": version}) == {}
+
+
 def test_check_refuses_an_unknown_algorithm(key: Resource) -> None:
     text = 'Attribute algorithm value must be one of: ["RSA" "ECDSA" "ED25519"], got: "DSA"'
     reason = f"Invalid Attribute Value Match. {text}. Examine values at 'key.algorithm'."

@@ -82,12 +82,17 @@ class Project:
         return [line for line in lines if str(self.folder) in line and "pulumi" in line]
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
+def new_project(folder: Path) -> Project:
+    """Makes a project with the engine of this machine."""
     engine = shutil.which("pulumi", path=os.pathsep.join([str(layout.BIN), os.environ["PATH"]]))
     if engine is None:
         pytest.fail("no Pulumi engine, neither on PATH nor in .sandbox/bin: `make up` builds one")
-    return Project(tmp_path, engine)
+    return Project(folder, engine)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return new_project(tmp_path)
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

@@ -43,9 +43,11 @@ def test_import_with_code_generation_imports_and_says_that_the_code_is_yours_to_
     assert "2 unchanged" in project.pulumi("preview", "--expect-no-changes")
 
 
-def test_the_program_itself_can_import(project: Project, namespace: str) -> None:
-    project.write(PROGRAM.format(namespace=namespace, options=f"import_='{namespace}/builder'"))
+def test_the_program_itself_can_import_and_leave_what_it_does_not_own(project: Project, namespace: str) -> None:
+    project.write(PROGRAM.format(namespace=namespace, options=f"import_='{namespace}/builder', retain_on_delete=True"))
     assert "= 1 imported" in project.pulumi("up", "--yes", "--skip-preview")
+    assert "- 2 deleted" in project.pulumi("destroy", "--yes", "--skip-preview")
+    assert kubectl("get", "serviceaccount", "builder", f"--namespace={namespace}", "--output=name")
 
 
 def test_what_does_not_exist_is_not_imported(project: Project, namespace: str) -> None:

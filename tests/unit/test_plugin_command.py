@@ -254,7 +254,7 @@ def test_a_server_that_never_says_anything_does_not_hang_the_run() -> None:
 
         async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            connection = {"host": "127.0.0.1", "port": port, "dialErrorLimit": 1, "perDialTimeout": 1}
+            connection = {"host": "127.0.0.1", "port": port, "dialErrorLimit": 1, "perDialTimeout": 0.3}
             resource_type, call = command(REMOTE)
             await resource_type.create(call, {"connection": connection, "create": "true"})
 
@@ -269,7 +269,7 @@ def test_a_server_that_falls_silent_does_not_hang_the_run(machine: Machine) -> N
         async def info(self, urn: Urn, message: str) -> None:  # noqa: ARG002
             machine.loop.call_soon_threadsafe(awake.wait)
 
-    connection = {**machine.connection, "perDialTimeout": 1}
+    connection = {**machine.connection, "perDialTimeout": 0.3}
     try:
         with pytest.raises(ProviderError, match=r"^127\.0\.0\.1: "):
             create(REMOTE, Freezing(), connection=connection, create="echo begun; sleep 600")
