@@ -35,7 +35,8 @@ reset: .sandbox/venv/ready ## stop the sandbox and forget its images and state
 	@$(sandbox) reset
 
 test: .sandbox/venv/ready ## every test, on the sandbox
-	@$(python) -m pytest
+	@$(sandbox) up
+	@$(python) -m pytest --numprocesses=2
 
 check: .sandbox/venv/ready .sandbox/bin/actionlint ## linters and type checker
 	@$(python) -m ruff check

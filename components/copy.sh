@@ -118,10 +118,11 @@ backup() {
 restore() {
     has_images "$FROM" || refuse "the backup has no images"
     wait_until_read_only
-    copy_blobs copy
+    # What is damaged is told by the comparison, when everything else is back.
+    copy_blobs copy || say "some blobs cannot be copied, see above"
     copy_repositories copy
-    compare_with_source --one-way
     compare_with_digests
+    compare_with_source --one-way
 }
 
 [ -z "$HELD" ] || wait_for begun

@@ -1,5 +1,7 @@
-"""Files of a cluster that exists only for a test."""
+"""Files of a cluster that exists only for a test, and which tests may run side by side."""
 
+import fcntl
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +17,22 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 ROOT = Path(__file__).parent.parent
+CLUSTER_TESTS = ROOT / "tests" / "cluster"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lets modules run side by side, but not those that share the nodes and the dev stack."""
+    for item in items:
+        group = "cluster" if CLUSTER_TESTS in item.path.parents else str(item.path.relative_to(ROOT))
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Runs nothing beside a test that is marked `alone`: it stops what others need, or measures time."""
+    with (ROOT / ".sandbox" / "tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        return (yield)
 
 
 KUBECONFIG: dict[str, Any] = {

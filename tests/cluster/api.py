@@ -70,6 +70,11 @@ class Registry:
             assert _digest(self.client.get(f"/{name}/blobs/{blob['digest']}").content) == blob["digest"]
         return _digest(content)
 
+    def layer(self, name: str, reference: str) -> str:
+        """Returns the digest of an image's layer."""
+        manifest = self.client.get(f"/{name}/manifests/{reference}", headers={"Accept": MANIFEST}).json()
+        return str(manifest["layers"][0]["digest"])
+
     def delete(self, name: str, digest: str) -> None:
         """Deletes a manifest."""
         self.client.delete(f"/{name}/manifests/{digest}")

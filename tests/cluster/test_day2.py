@@ -91,6 +91,7 @@ def test_another_ca_and_another_route_reach_every_node(
     assert digest(f"another.cloudapps.example.com/{pushed}")
 
 
+@pytest.mark.alone
 def test_a_node_that_is_down_fails_alone_by_name_and_soon(settings_with: Callable[..., Path], tmp_path: Path) -> None:
     host_key = (layout.SSH / "known_hosts").read_text().split(maxsplit=1)[1].splitlines()[0]
     known_hosts = tmp_path / "known_hosts"

@@ -202,10 +202,12 @@ def test_images_come_back_from_a_backup(other_stack: MakeStack, bucket: dict[str
     stack.pulumi("preview", "--expect-no-changes")
 
     stored = f"{s3.BUCKETS}/{s3.BUCKET}/moving/{V2}/blobs"
-    (blob,) = in_node("find", stored, "-name", "data", "-size", "+60k").splitlines()[:1]
+    layer = registry.layer("kept/0", "1")
+    blob = f"{stored}/sha256/{layer[7:9]}/{layer[7:]}/data"
     in_node("sh", "-c", f"head -c 65536 /dev/zero >{blob}")
     in_node("rm", "-rf", f"{FOLDER}/docker")
     how, log = run(stack, "registry-restore")
     assert how == "Failed"
-    assert blob.split("/")[-2] in log
+    assert layer.removeprefix("sha256:") in log
+    assert registry.pull("kept/1", "1") == pushed["kept/1"]
     registry.push("writable", "2")

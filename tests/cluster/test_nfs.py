@@ -171,6 +171,7 @@ class TestVolume:
         assert writer.returncode == 0
         assert "".join(acknowledged) == shell("reader", "cat /data/log") == shell("reader", "seq 300")
 
+    @pytest.mark.alone
     def test_mounts_survive_kubelet(self) -> None:
         before = {process.pid for process in helpers()}
         kill("kubelet")

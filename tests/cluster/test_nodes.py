@@ -104,6 +104,7 @@ def test_each_node_answers_to_ssh_with_its_own_pinned_key(stack: Stack, each: No
     assert len({line.split()[-1] for line in (layout.SSH / "known_hosts").read_text().splitlines()}) == len(NODES)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("node_name", "program"), [("node2", "kubelet"), ("node2", "containerd"), ("node1", "kube-apiserver")]
 )

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from sandbox import node
 from sandbox.programs import programs
@@ -15,6 +16,7 @@ WARM_SECONDS = 60
 """From a machine where all is built and nothing runs to a registry that answers."""
 
 
+@pytest.mark.alone
 def test_down_leaves_nothing_and_up_keeps_the_images(stack: Stack, pushed: str) -> None:
     image = digest(f"{stack.route_host}/{pushed}")
     ours = [psutil.Process(node.pid(each)) for each in NODES]
