@@ -28,7 +28,7 @@ from components import storage
 stack = settings.load()
 cluster = k8s.Provider("cluster", kubeconfig=str(stack.kubeconfig))
 kind = storage.Nfs(server=stack.storage.server, path=stack.storage.path, size="1Gi", mount_options=[])
-args = storage.StorageArgs(namespace=stack.namespace, kind=kind)
+args = storage.StorageArgs(namespace=stack.namespace, claim="registry-nfs", kind=kind)
 storage.Storage("storage-nfs", args, pulumi.ResourceOptions(provider=cluster))
 """
 
@@ -47,8 +47,8 @@ class Repository:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        for name in ("Pulumi.yaml", "__main__.py"):
-            shutil.copy(ROOT / name, project.folder / name)
+        for file in (ROOT / "Pulumi.yaml", *ROOT.glob("*.py")):
+            shutil.copy(file, project.folder / file.name)
         for name in ("components", "settings", "policy", "pipeline"):
             shutil.copytree(ROOT / name, project.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
 

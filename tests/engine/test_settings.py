@@ -53,7 +53,6 @@ ca.keyFile 'gone/ca.key' cannot be read (No such file or directory): give the pa
 certificate.validityHours '0' must be more than 0
 certificate.earlyRenewalHours 'soon' must be a whole number
 garbageCollection.schedule 'nightly' must be five fields as cron has them, such as '0 3 * * *' for every night at three
-garbageCollection.image is missing: set it, {README}
 garbageCollection.dryRun 'perhaps' must be true or false
 route.host 'https://registry.example.com' must be a host name in lower case without scheme, port or wildcard, such as
 nodes[1].name 'node{{2..9}}' has a brace range, and those are not expanded: list every node
@@ -79,8 +78,8 @@ ssh.password is not a setting: remove it, {README}
 @pytest.fixture
 def repository(project: Project) -> Project:
     """The program itself, with a stack whose settings are all bad."""
-    for name in ("Pulumi.yaml", "__main__.py"):
-        shutil.copy(ROOT / name, project.folder / name)
+    for file in (ROOT / "Pulumi.yaml", *ROOT.glob("*.py")):
+        shutil.copy(file, project.folder / file.name)
     for name in ("components", "settings"):
         (project.folder / name).symlink_to(ROOT / name)
     project.pulumi("stack", "init", "lab")
