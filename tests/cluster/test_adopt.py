@@ -266,6 +266,12 @@ def test_a_registry_made_by_hand_is_adopted_while_clients_pull(by_hand: MakeByHa
     stack = adopting_stack(other_stack, registry)
 
     with Puller(cluster_ip, digests[0]) as puller:
+        # What fails before the pods are exchanged leaves them to their Deployment.
+        sandbox("exec", "--", "sh", "-c", f"chown 0:0 {registry.folder} && chmod 0755 {registry.folder}")
+        assert "cannot write to its storage" in adopt(stack, succeeds=False)
+        owners = [pod["metadata"]["ownerReferences"][0]["kind"] for pod in registry.pods()]
+        assert owners == ["ReplicaSet"]
+        sandbox("exec", "--", "chown", "1001:1001", registry.folder)
         # Killed in the middle, it goes on when it is run again.
         with start_adopting(stack) as killed:
             assert killed.stdout is not None
@@ -280,6 +286,7 @@ def test_a_registry_made_by_hand_is_adopted_while_clients_pull(by_hand: MakeByHa
     assert {kind: registry.get(kind)["metadata"]["uid"] for kind in uids} == uids
     assert [Registry(cluster_ip).pull(f"kept-{number}", digests[number]) for number in range(3)] == digests
     Registry(cluster_ip).push("new", "1")
+    assert len(registry.pods()) == 1
     has_become_the_stacks(registry, stack)
 
 
