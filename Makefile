@@ -1,5 +1,5 @@
 # The newcomer's door: a real cluster on this machine, and the dev stack on it.
-.PHONY: up sandbox preview preview-all verify down sandbox-down reset test check schema
+.PHONY: up sandbox preview preview-all verify adopt down sandbox-down reset test check schema
 .DEFAULT_GOAL := up
 
 # The stack; dev is the sandbox's.
@@ -24,6 +24,9 @@ preview: .sandbox/venv/ready ## show what `make up` would change
 
 verify: .sandbox/venv/ready ## prove that the registry of STACK does what it should
 	@eval "$$($(sandbox) env --stack $(STACK))" && $(python) -m verify --stack $(STACK)
+
+adopt: .sandbox/venv/ready ## take a registry that was made by hand into STACK
+	@eval "$$($(sandbox) env --stack $(STACK))" && $(python) -m maintenance adopt --stack $(STACK)
 
 preview-all: .sandbox/venv/ready ## preview every stack with the policy pack, into one page
 	@pipeline/preview-all dev lab prod

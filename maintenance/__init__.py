@@ -1,0 +1,1 @@
+"""What a registry needs beyond `pulumi up`: commands that run beside the program."""
