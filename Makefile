@@ -26,7 +26,7 @@ verify: .sandbox/venv/ready ## prove that the registry of STACK does what it sho
 	@eval "$$($(sandbox) env --stack $(STACK))" && $(python) -m verify --stack $(STACK)
 
 adopt: .sandbox/venv/ready ## take a registry that was made by hand into STACK
-	@eval "$$($(sandbox) env --stack $(STACK))" && $(python) -m maintenance adopt --stack $(STACK)
+	@eval "$$($(sandbox) env --stack $(STACK))" && $(python) -m adoption --stack $(STACK)
 
 preview-all: .sandbox/venv/ready ## preview every stack with the policy pack, into one page
 	@pipeline/preview-all dev lab prod

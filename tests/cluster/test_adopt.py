@@ -202,7 +202,7 @@ class Puller:
 
 def start_adopting(stack: OtherStack) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "maintenance", "adopt", "--stack", stack.name],
+        [sys.executable, "-m", "adoption", "--stack", stack.name],
         cwd=stack.folder,
         env={**os.environ, **toolchain.environment()},
         stdin=subprocess.DEVNULL,

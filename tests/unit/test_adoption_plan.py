@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from maintenance.adoption import AdoptionError, Planned, import_file, owned_by, planned, refuse
+from adoption.plan import AdoptionError, Planned, import_file, owned_by, planned, refuse
 
 LABELS = {"matchLabels": {"docker-registry": "default"}}
 

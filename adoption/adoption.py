@@ -2,23 +2,20 @@
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from kubernetes.client import ApiClient, ApiException
-from kubernetes.config import ConfigException, new_client_from_config
+from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import NotFoundError, ResourceNotFoundError
 from rich.console import Console
-from tenacity import RetryError, retry, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
-from urllib3.exceptions import HTTPError
+from tenacity import retry, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
-from maintenance.adoption import AdoptionError, Object, Planned, import_file, owned_by, planned, refuse
-from settings import Settings, SettingsError, of_stack
+from adoption.plan import AdoptionError, Object, Planned, import_file, owned_by, planned, refuse
+from settings import Settings
 
 _LABEL = _NAME = "docker-registry"
 _DEPLOYMENT: Object = {"apiVersion": "apps/v1", "kind": "Deployment"}
@@ -33,23 +30,12 @@ _MERGE = "application/merge-patch+json"
 _console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
-def adopt(stack: Annotated[str, typer.Option("--stack", "-s", help="The stack that shall have the registry.")]) -> None:
-    """Take over a registry that was made by hand: its Service with its cluster IP, and its Deployment.
+class Adoption:
+    """The adoption of the registry of one stack.
 
-    Its claim and its namespace are used and stay whose they are. Pulls and pushes go on, unless only one pod can use
-    the storage: then they fail while the pod is exchanged. Run it again if it was interrupted: it goes on.
+    Every step leaves alone what an earlier run has done, so an interrupted one goes on.
     """
-    try:
-        _Adoption(stack, of_stack(stack)).run()
-    except (AdoptionError, SettingsError) as error:
-        print(f"adopt: {error}", file=sys.stderr)
-        raise typer.Exit(1) from error
-    except (ApiException, HTTPError, ConfigException, RetryError) as error:
-        print(f"adopt: the cluster refuses or does not answer, run it again to go on: {error}", file=sys.stderr)
-        raise typer.Exit(1) from error
 
-
-class _Adoption:
     def __init__(self, stack: str, settings: Settings) -> None:
         self._stack = stack
         self._namespace = settings.namespace
@@ -58,6 +44,12 @@ class _Adoption:
         self._cluster = DynamicClient(api)  # type: ignore[no-untyped-call]
 
     def run(self) -> None:
+        """Takes the registry over.
+
+        Raises:
+            AdoptionError: It cannot be done, or an `up` failed.
+            ApiException, HTTPError, RetryError: The API server refuses, does not answer, or does not come to an end.
+        """
         _say("comparing the registry with the stack")
         with TemporaryDirectory() as folder:
             file = Path(folder) / "import.json"

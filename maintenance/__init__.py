@@ -1,1 +1,0 @@
-"""What a registry needs beyond `pulumi up`: commands that run beside the program."""
