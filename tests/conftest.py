@@ -17,13 +17,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 ROOT = Path(__file__).parent.parent
-CLUSTER_TESTS = ROOT / "tests" / "cluster"
+OF_THE_DEV_STACK = {"test_day2", "test_nodes", "test_registry", "test_sandbox", "test_verify"}
+"""Modules that would change the dev stack for each other."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Lets modules run side by side, but not those that share the nodes and the dev stack."""
+    """Lets modules run side by side, but not those that share the dev stack."""
     for item in items:
-        group = "cluster" if CLUSTER_TESTS in item.path.parents else str(item.path.relative_to(ROOT))
+        group = "dev" if item.path.stem in OF_THE_DEV_STACK else str(item.path.relative_to(ROOT))
         item.add_marker(pytest.mark.xdist_group(group))
 
 

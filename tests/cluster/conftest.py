@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox import layout, node
-from sandbox.topology import NODES
+from sandbox import layout
 from tests.conftest import ROOT
 
 
@@ -70,15 +69,29 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    """The dev stack after `make up`; the sandbox is stopped afterwards unless it ran before."""
-    ran_before = all(node.pid(each) for each in NODES)
+def kubeconfig() -> Iterator[Path]:
+    """The sandbox's cluster, running; it is stopped afterwards unless it ran before."""
+    ran_before = _answers()
     try:
-        run("make", "up")
-        yield Stack("dev", ROOT)
+        if not ran_before:
+            sandbox("up")
+        yield layout.KUBECONFIG
     finally:
         if not ran_before:
-            run("make", "down")
+            sandbox("down")
+
+
+def _answers() -> bool:
+    kubectl = (layout.BIN / "kubectl", f"--kubeconfig={layout.KUBECONFIG}", "--request-timeout=5s")
+    ready = (*kubectl, "get", "--raw=/readyz")
+    return layout.KUBECONFIG.exists() and subprocess.run(ready, check=False, capture_output=True).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def stack(kubeconfig: Path) -> Stack:  # noqa: ARG001 - needs the cluster
+    """The dev stack after `make up`."""
+    run("make", "up")
+    return Stack("dev", ROOT)
 
 
 class OtherStack(Stack):
@@ -118,7 +131,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def other_stack(stack: Stack, checkout: Path) -> Iterator[Callable[..., OtherStack]]:  # noqa: ARG001 - needs the cluster
+def other_stack(kubeconfig: Path, checkout: Path) -> Iterator[Callable[..., OtherStack]]:  # noqa: ARG001 - needs the cluster
     """Makes stacks beside `dev`; they are gone after the test."""
     made = []
 

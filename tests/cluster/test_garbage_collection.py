@@ -15,7 +15,7 @@ from sandbox import nfs
 from sandbox.topology import CONTROL_PLANE
 from sandbox.wait import until
 from tests.cluster.api import Registry, pushing
-from tests.cluster.conftest import OtherStack, Stack, kubectl, sandbox
+from tests.cluster.conftest import OtherStack, kubectl, sandbox
 
 CRON_JOB = "cronjob/registry-garbage-collection"
 SETTINGS = {"schedule": "0 3 1 1 *", "deleteUntagged": True}
@@ -132,7 +132,7 @@ class Collected:
 
 
 @pytest.fixture(scope="module")
-def collected(stack: Stack, checkout: Path) -> Iterator[Collected]:  # noqa: ARG001 - needs the cluster
+def collected(kubeconfig: Path, checkout: Path) -> Iterator[Collected]:  # noqa: ARG001 - needs the cluster
     """A stack with one pod and a folder of one node."""
     other = OtherStack("garbage", checkout)
     other.configure(storage=HOST_PATH, garbageCollection=SETTINGS, tools=TOOLS)

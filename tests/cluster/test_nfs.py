@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import psutil
@@ -11,7 +12,7 @@ import pytest
 from sandbox import layout, nfs, node
 from sandbox.topology import CONTROL_PLANE, NODES
 from sandbox.wait import until
-from tests.cluster.conftest import Stack, kubectl, run, sandbox
+from tests.cluster.conftest import kubectl, run, sandbox
 
 NAMESPACE = "nfs-test"
 FOLDER = nfs.EXPORT / "nfs-test"
@@ -110,7 +111,7 @@ def mounts() -> str:
 
 
 @pytest.fixture(scope="module")
-def pods(stack: Stack) -> Iterator[None]:  # noqa: ARG001 - needs the cluster
+def pods(kubeconfig: Path) -> Iterator[None]:  # noqa: ARG001 - needs the cluster
     sandbox("exec", "--", "mkdir", "--mode=0777", str(FOLDER))
     try:
         create(*VOLUME)

@@ -359,7 +359,17 @@ GROUPS: dict[str, list[Fault]] = {
 }
 
 
-@pytest.mark.parametrize("name", GROUPS)
+SHARED = ("sshd", "router", "host-key", "name-server", "api-server")
+"""What other tests need as well."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.alone) if any(shared in name for shared in SHARED) else name
+        for name in GROUPS
+    ],
+)
 def test_each_fault_is_found_by_name_and_place(stack: Stack, name: str) -> None:
     ip = stack.cluster_ip
     with ExitStack() as planted:

@@ -1,6 +1,5 @@
 """The plugins that the cases are put to: the fallbacks, or with PLUGINS=official the official ones on PATH."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,29 +7,11 @@ from uuid import uuid4
 
 import pytest
 
-from sandbox import layout
-from tests.cluster.conftest import kubectl, sandbox
+from tests.cluster.conftest import kubeconfig, kubectl
 from tests.conformance import plugin
 from tests.conformance.plugin import Plugin
 
-
-@pytest.fixture(scope="session")
-def kubeconfig() -> Iterator[Path]:
-    """The sandbox's cluster; it is stopped afterwards unless it ran before."""
-    ran_before = _answers()
-    try:
-        if not ran_before:
-            sandbox("up")
-        yield layout.KUBECONFIG
-    finally:
-        if not ran_before:
-            sandbox("down")
-
-
-def _answers() -> bool:
-    kubectl = (layout.BIN / "kubectl", f"--kubeconfig={layout.KUBECONFIG}", "--request-timeout=5s")
-    ready = (*kubectl, "get", "--raw=/readyz")
-    return layout.KUBECONFIG.exists() and subprocess.run(ready, check=False, capture_output=True).returncode == 0
+__all__ = ["kubeconfig"]
 
 
 @contextmanager
