@@ -15,17 +15,25 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parent.parent
 OF_THE_DEV_STACK = {"test_day2", "test_nodes", "test_registry", "test_sandbox", "test_verify"}
 """Modules that would change the dev stack for each other."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class _ByModule(LoadScopeScheduling):  # type: ignore[misc]
     """Lets modules run side by side, but not those that share the dev stack."""
-    for item in items:
-        group = "dev" if item.path.stem in OF_THE_DEV_STACK else str(item.path.relative_to(ROOT))
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return "dev" if Path(module).stem in OF_THE_DEV_STACK else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Returns who deals the tests out to processes."""
+    return _ByModule(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
