@@ -218,11 +218,11 @@ class Provider(ABC):
         return None
 
     def refuse(self, token: str) -> NoReturn:
-        """Raises the error for a type that this plugin does not know."""
+        """Raises the error for a type, a component or a function that this plugin does not know."""
         version = package_version(self.package)
         raise ProviderError(
             f"{token}: this plugin stands in for the official one where that cannot be downloaded, and does not know "
-            f"this type; install the official one: pulumi plugin install resource {self.package} {version}"
+            f"it; install the official one: pulumi plugin install resource {self.package} {version}"
         )
 
 
@@ -300,6 +300,14 @@ class _Servicer(proto.ResourceProviderServicer):
             supportsPreview=True,
             supports_autonaming_configuration=self.provider.supports_autonaming,
         )
+
+    @_operation
+    async def Invoke(self, request: proto.InvokeRequest, _context: object) -> proto.InvokeResponse:  # noqa: N802
+        return self.provider.refuse(request.tok)
+
+    @_operation
+    async def Construct(self, request: proto.ConstructRequest, _context: object) -> proto.ConstructResponse:  # noqa: N802
+        return self.provider.refuse(request.type)
 
     @_operation
     async def Check(self, request: proto.CheckRequest, _context: object) -> proto.CheckResponse:  # noqa: N802

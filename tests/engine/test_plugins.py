@@ -4,6 +4,8 @@ import json
 import signal
 import sys
 
+import pytest
+
 from tests.engine.conftest import Project, wait_until
 from tests.machine import running
 
@@ -78,9 +80,17 @@ def test_the_virtual_environment_of_the_project_runs_the_program(project: Projec
     assert f"run by {project.folder}/venv" in project.pulumi("preview")
 
 
-def test_an_unknown_type_names_the_plugin_to_install(project: Project) -> None:
-    project.write("import pulumi\npulumi.CustomResource('tls:index/other:Other', 'a', {})\n")
-    assert "pulumi plugin install resource tls " in project.pulumi("preview", fails=True)
+@pytest.mark.parametrize(
+    ("package", "program"),
+    [
+        pytest.param("tls", "pulumi.CustomResource('tls:index/other:Other', 'a', {})", id="type"),
+        pytest.param("tls", "pulumi_tls.get_public_key(private_key_pem='a')", id="function"),
+        pytest.param("kubernetes", "pulumi_kubernetes.yaml.v2.ConfigGroup('a', objs=[])", id="component"),
+    ],
+)
+def test_what_is_not_known_names_the_plugin_to_install(project: Project, package: str, program: str) -> None:
+    project.write(f"import pulumi, pulumi_{package}\n{program}\n")
+    assert f"pulumi plugin install resource {package} " in project.pulumi("preview", fails=True)
 
 
 def test_an_interrupt_ends_a_command(project: Project) -> None:
