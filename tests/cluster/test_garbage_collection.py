@@ -11,11 +11,11 @@ import httpx
 import psutil
 import pytest
 
-from sandbox import nfs
+from sandbox import layout, nfs
 from sandbox.topology import CONTROL_PLANE
 from sandbox.wait import until
 from tests.cluster.api import Registry, pushing
-from tests.cluster.conftest import OtherStack, kubectl, sandbox
+from tests.cluster.conftest import OtherStack, kubectl, run, sandbox
 
 CRON_JOB = "cronjob/registry-garbage-collection"
 SETTINGS = {"schedule": "0 3 1 1 *", "deleteUntagged": True}
@@ -88,26 +88,15 @@ class Collected:
     @contextmanager
     def held_while_read_only(self, name: str) -> Iterator[None]:
         """A run that has made the registry read-only, and whose deleting does not get a pod until the block ends."""
-        quota = {
-            "apiVersion": "v1",
-            "kind": "ResourceQuota",
-            "metadata": {"name": "hold"},
-            # Room for the registry and several runs, but not for a second pod of the registry.
-            "spec": {"hard": {"requests.memory": "500Mi"}},
-        }
 
         def let_go() -> bool:
             query = ("get", "job", "registry-garbage", "--ignore-not-found", "--output=jsonpath={.spec.suspend}")
-            return self.kubectl(*query) == "false"
+            return self.read_only and self.kubectl(*query) == "false"
 
-        self.start(name)
-        until(lambda: self.read_only, "the registry being read-only", 60, "see the job's log")
-        self.kubectl("create", "--filename=-", stdin=json.dumps(quota))
-        try:
-            until(let_go, "the deleting", 60, "see the job's log")
+        with no_deleting(self.stack.name):
+            self.start(name)
+            until(let_go, "the deleting while the registry is read-only", 120, "see the job's log")
             yield
-        finally:
-            self.kubectl("delete", "resourcequota", "hold")
 
     def make_garbage(self) -> str:
         """Pushes two images under one name; returns the digest of the one that nobody refers to any more."""
@@ -129,6 +118,42 @@ class Collected:
         assert not self.read_only
         pushed = self.registry.push("after", "1")
         assert self.registry.pull("after", "1") == pushed
+
+
+@contextmanager
+def no_deleting(namespace: str) -> Iterator[None]:
+    """No pod that deletes garbage is let into a namespace; those that only look are."""
+    name, group = "no-deleting", {"apiVersion": "admissionregistration.k8s.io/v1"}
+    deletes = {"name": "registry", "image": "none", "env": [{"name": "FLAGS", "value": "--delete-untagged"}]}
+    looks_like_that = "c.name == 'registry' && has(c.env) && c.env.exists(e, e.name == 'FLAGS' && e.value == '{}')"
+    condition = f"!object.spec.containers.exists(c, {looks_like_that.format('--delete-untagged')})"
+    pods = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    policy = {"matchConstraints": {"resourceRules": [pods]}, "validations": [{"expression": condition}]}
+    # In the other namespace a pod of any kind may be tried out.
+    within = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": [namespace, "default"]}
+    binding = {
+        "policyName": name,
+        "validationActions": ["Deny"],
+        "matchResources": {"namespaceSelector": {"matchExpressions": [within]}},
+    }
+    objects = [
+        {**group, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name}, "spec": policy},
+        {**group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": binding},
+    ]
+    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    tried = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [deletes]}}
+    kubectl("apply", "--filename=-", stdin=manifest)
+    try:
+        command = (layout.BIN / "kubectl", f"--kubeconfig={layout.KUBECONFIG}", "create", "--filename=-")
+        until(
+            lambda: name in run(*command, "--dry-run=server", stdin=json.dumps(tried), check=False).stderr.split("'"),
+            "the policy",
+            30,
+            "see the API server's log",
+        )
+        yield
+    finally:
+        kubectl("delete", "--filename=-", stdin=manifest)
 
 
 @pytest.fixture(scope="module")
