@@ -1,8 +1,9 @@
-# Copies the registry's images from one storage to another, and compares every blob with its digest. MODE says why:
+# Copies the registry's images from one storage to another. MODE says why:
 #
 # backup   while the registry takes pushes. Nothing is removed, so that what was deleted by mistake is still there.
-# restore  while the registry is read-only.
-# move     twice: while the registry takes pushes, and then, while it is read-only, what has changed since.
+# restore  while the registry is read-only; then every blob is compared with its digest.
+# move     twice: while the registry takes pushes, and then, while it is read-only, what has changed since. Every blob is
+#          compared with its digest.
 #
 # Environment: see copying.py. /work is shared with hold.sh.
 set -eu
