@@ -39,7 +39,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Runs nothing beside a test that is marked `alone`: it stops what others need, or measures time."""
-    with (ROOT / ".sandbox" / "tests.lock").open("w") as lock:
+    folder = ROOT / ".sandbox"
+    folder.mkdir(exist_ok=True)
+    with (folder / "tests.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
         return (yield)
 
