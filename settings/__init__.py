@@ -252,6 +252,12 @@ class Settings(Section):
             )
         if self.backup and self._places["backup.storage"] == self._places["storage"]:
             raise ValueError("backup.storage is the storage of the registry: give the backup another place")
+        match self.backup, self.storage:
+            case BackupSettings(storage=HostPathSettings(node=there)), HostPathSettings(node=here) if there != here:
+                raise ValueError(
+                    f"backup.storage.node '{there}' is not storage.node '{here}', and one pod has to reach both: keep "
+                    "the backup on nfs, a claim or s3"
+                )
         if len(self._storages) > 1:
             for key, storage in self._storages.items():
                 if storage.kind == "emptyDir":

@@ -161,7 +161,7 @@ def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
         (
             "backup",
             {"schedule": "@daily", "storage": HOST_PATH | {"node": "node9"}},
-            "backup.storage.node 'node9' is not one of nodes (node1): add it there",
+            "backup.storage.node 'node9' is not storage.node 'node1', and one pod has to reach both",
         ),
         ("tools", {"kubectl": "kubectl"}, "registry:tools.kubectl 'kubectl' "),
     ],
