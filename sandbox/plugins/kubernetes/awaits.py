@@ -168,7 +168,6 @@ async def wait_until_gone(cluster: Cluster, url: str, outputs: Properties, timeo
                     if live["metadata"]["uid"] != outputs["metadata"]["uid"]:
                         break
                     finalizers = live["metadata"].get("finalizers") or []
-                    await _show_new(show, [Line("Resource scheduled for deletion")], shown)
                 except UnreachableError as error:
                     await _show_new(show, [Line(str(error), warning=True)], shown)
                 await asyncio.sleep(_POLL_SECONDS)

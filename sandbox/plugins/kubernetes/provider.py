@@ -16,6 +16,7 @@ from sandbox.plugins.kubernetes.awaits import (
     wait_until_ready,
 )
 from sandbox.plugins.kubernetes.cluster import ApiError, Cluster, Kind, UnreachableError, load_kubeconfig, server_of
+from sandbox.plugins.kubernetes.verdict import Line
 from sandbox.plugins.server import (
     Call,
     Current,
@@ -238,13 +239,18 @@ class _Object(ResourceType):
         annotations = (outputs.get("metadata") or {}).get("annotations") or {}
         policy = str(annotations.get(_PROPAGATION, "")).title()
         try:
-            kind = await self._cluster.kind(*_api_version_and_kind(call.urn, outputs))
+            api_version, kind_name = _api_version_and_kind(call.urn, outputs)
+            kind = await self._cluster.kind(api_version, kind_name)
             if kind is None:
                 return
             url = kind.url(*objects.split_identity(call.resource_id))
             propagation = policy if policy in ("Orphan", "Background") else "Foreground"
-            await self._cluster.request("DELETE", url, propagationPolicy=propagation)
-            await wait_until_gone(self._cluster, url, outputs, call.timeout, self._show(call.urn))
+            answer = await self._cluster.request("DELETE", url, propagationPolicy=propagation)
+            show = self._show(call.urn)
+            # The answer is the object where that goes later.
+            if answer["kind"] == kind_name:
+                await show(Line("Resource scheduled for deletion"))
+            await wait_until_gone(self._cluster, url, outputs, call.timeout, show)
         except UnreachableError as error:
             await self._report_unreachable(call, error)
         except ApiError as error:
