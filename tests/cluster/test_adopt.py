@@ -23,6 +23,7 @@ from sandbox import layout, nfs, toolchain
 from sandbox.topology import CONTROL_PLANE
 from tests.cluster.api import Registry
 from tests.cluster.conftest import OtherStack, kubectl, sandbox
+from tests.cluster.storages import NFS_OPTIONS
 
 MakeStack = Callable[..., OtherStack]
 LABELS = {"docker-registry": "default"}
@@ -78,7 +79,7 @@ class HandMade:
         volume = {
             "capacity": size,
             "accessModes": [access_mode],
-            "mountOptions": ["vers=3", "proto=tcp", f"port={nfs.PORT}", f"mountport={nfs.PORT}", "nolock"],
+            "mountOptions": NFS_OPTIONS,
             "nfs": {"server": str(CONTROL_PLANE.address), "path": self.folder},
             "claimRef": self._metadata(CLAIM),
         }

@@ -16,6 +16,7 @@ from sandbox.topology import CONTROL_PLANE
 from sandbox.wait import until
 from tests.cluster.api import Registry, pushing
 from tests.cluster.conftest import OtherStack, kubectl, run, sandbox
+from tests.cluster.storages import nfs_storage
 
 CRON_JOB = "cronjob/registry-garbage-collection"
 SETTINGS = {"schedule": "0 3 1 1 *", "deleteUntagged": True}
@@ -23,13 +24,7 @@ TOOLS = {"kubectl": "sandbox.local/kubectl:1.34.2"}
 FOLDER = "/srv/garbage"
 HOST_PATH = {"kind": "hostPath", "node": CONTROL_PLANE.name, "path": FOLDER, "size": "1Gi"}
 NFS_FOLDER = f"{nfs.EXPORT}/garbage"
-NFS = {
-    "kind": "nfs",
-    "server": str(CONTROL_PLANE.address),
-    "path": NFS_FOLDER,
-    "size": "1Gi",
-    "mountOptions": ["vers=3", "proto=tcp", f"port={nfs.PORT}", f"mountport={nfs.PORT}", "nolock"],
-}
+NFS = nfs_storage(NFS_FOLDER)
 SEVERAL_PODS = {"replicas": 2, "nodeSelector": {"kubernetes.io/os": "linux"}}
 LAYER = 1 << 20
 

@@ -1,30 +1,24 @@
 """Images move from one storage to another, and come back from a backup, and none is lost."""
 
-import configparser
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from sandbox import layout, nfs, s3
+from sandbox import nfs, s3
 from sandbox.topology import CONTROL_PLANE
 from sandbox.wait import until
 from tests.cluster.api import Registry, pushing
 from tests.cluster.conftest import OtherStack, kubectl, sandbox
+from tests.cluster.storages import bucket_storage, class_with_volume, nfs_storage
 
 MakeStack = Callable[..., OtherStack]
 TOOLS = {"kubectl": "sandbox.local/kubectl:1.34.2", "rclone": "sandbox.local/rclone:1.76.0"}
 FOLDER = "/srv/moving"
 HOST_PATH = {"kind": "hostPath", "node": CONTROL_PLANE.name, "path": FOLDER, "size": "1Gi"}
 EXPORT = f"{nfs.EXPORT}/moving"
-NFS = {
-    "kind": "nfs",
-    "server": str(CONTROL_PLANE.address),
-    "path": EXPORT,
-    "size": "1Gi",
-    "mountOptions": ["vers=3", "proto=tcp", f"port={nfs.PORT}", f"mountport={nfs.PORT}", "nolock"],
-}
+NFS = nfs_storage(EXPORT)
 CLASS = "moving"
 CLAIM = {"kind": "claim", "className": CLASS, "size": "1Gi"}
 V2 = "docker/registry/v2"
@@ -44,47 +38,15 @@ def folders() -> Iterator[None]:
 @pytest.fixture
 def bucket() -> dict[str, str]:
     """A prefix of the sandbox's bucket, as a storage."""
-    credentials = configparser.ConfigParser()
-    credentials.read(s3.credentials())
-    account = credentials["default"]
-    return {
-        "kind": "s3",
-        "bucket": s3.BUCKET,
-        "region": "us-east-1",
-        "endpoint": f"https://{CONTROL_PLANE.address}:{s3.PORT}",
-        "caFile": str(layout.PKI / "ca.crt"),
-        "rootDirectory": "/moving",
-        "accessKey": account["aws_access_key_id"],
-        "secretKey": account["aws_secret_access_key"],
-    }
+    return bucket_storage("/moving")
 
 
 @pytest.fixture
 def storage_class() -> Iterator[None]:
     """A class with one volume."""
     in_node("install", "-d", "-o", "1001", "-g", "1001", f"{FOLDER}-claim")
-    documents: list[dict[str, Any]] = [
-        {
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "StorageClass",
-            "metadata": {"name": CLASS},
-            "provisioner": "kubernetes.io/no-provisioner",
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": CLASS},
-            "spec": {
-                "capacity": {"storage": "1Gi"},
-                "accessModes": ["ReadWriteOnce"],
-                "storageClassName": CLASS,
-                "hostPath": {"path": f"{FOLDER}-claim", "type": "Directory"},
-            },
-        },
-    ]
-    kubectl("create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
-    yield
-    kubectl("delete", "persistentvolume,storageclass", CLASS, "--ignore-not-found", "--wait=false")
+    with class_with_volume(CLASS, f"{FOLDER}-claim"):
+        yield
 
 
 @pytest.fixture

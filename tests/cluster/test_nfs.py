@@ -13,6 +13,7 @@ from sandbox import layout, nfs, node
 from sandbox.topology import CONTROL_PLANE, NODES
 from sandbox.wait import until
 from tests.cluster.conftest import kubectl, run, sandbox
+from tests.cluster.storages import NFS_OPTIONS
 
 NAMESPACE = "nfs-test"
 FOLDER = nfs.EXPORT / "nfs-test"
@@ -33,7 +34,7 @@ VOLUME: list[dict[str, Any]] = [
         "spec": {
             "capacity": {"storage": "1Gi"},
             "accessModes": ["ReadWriteMany"],
-            "mountOptions": ["vers=3", "proto=tcp", f"port={nfs.PORT}", f"mountport={nfs.PORT}", "nolock"],
+            "mountOptions": NFS_OPTIONS,
             "nfs": {"server": str(CONTROL_PLANE.address), "path": str(FOLDER)},
             "claimRef": {"namespace": NAMESPACE, "name": "shared"},
         },

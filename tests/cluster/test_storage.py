@@ -1,6 +1,5 @@
 """Every kind of storage keeps the images, whatever happens to pods, nodes and servers."""
 
-import configparser
 import json
 import shutil
 import subprocess
@@ -13,14 +12,14 @@ from typing import Any
 import psutil
 import pytest
 
-from sandbox import layout, nfs, node, s3
+from sandbox import nfs, node, s3
 from sandbox.topology import CONTROL_PLANE, NODES
 from tests.cluster.conftest import OtherStack, Stack, kubectl, sandbox
 from tests.cluster.images import write_image
+from tests.cluster.storages import bucket_storage, class_with_volume, nfs_storage
 from tests.conftest import ROOT
 
 MakeStack = Callable[..., OtherStack]
-NFS_OPTIONS = ["vers=3", "proto=tcp", f"port={nfs.PORT}", f"mountport={nfs.PORT}", "nolock"]
 
 
 @pytest.fixture
@@ -39,16 +38,6 @@ def workspace() -> Iterator[Path]:
     sandbox("exec", "--", "mkdir", "-p", "/srv/storage-test")
     yield folder
     sandbox("exec", "--", "rm", "-rf", "/srv/storage-test")
-
-
-def nfs_storage(export: str) -> dict[str, Any]:
-    return {
-        "kind": "nfs",
-        "server": str(CONTROL_PLANE.address),
-        "path": export,
-        "size": "1Gi",
-        "mountOptions": NFS_OPTIONS,
-    }
 
 
 def copying(workspace: Path, stack: Stack, name: str, size: int = 1 << 16) -> tuple[str, tuple[str, ...]]:
@@ -152,27 +141,15 @@ def two_clients_push_200_images(stack: Stack) -> None:
 
 
 def test_any_number_of_pods_share_a_bucket(workspace: Path, other_stack: MakeStack) -> None:
-    credentials = configparser.ConfigParser()
-    credentials.read(s3.credentials())
-    account = credentials["default"]
-    storage = {
-        "kind": "s3",
-        "bucket": s3.BUCKET,
-        "region": "us-east-1",
-        "endpoint": f"https://{CONTROL_PLANE.address}:{s3.PORT}",
-        "caFile": str(layout.PKI / "ca.crt"),
-        "rootDirectory": "/storage-test",
-        "accessKey": account["aws_access_key_id"],
-        "secretKey": account["aws_secret_access_key"],
-    }
+    storage = bucket_storage("/storage-test")
     stack = other_stack("storage-s3", storage=storage, replicas=3, nodeSelector={"kubernetes.io/os": "linux"})
     printed = stack.up()
-    assert account["aws_secret_access_key"] not in printed
+    assert storage["secretKey"] not in printed
     assert len(objects(stack, "pods")) == 3
     pushed = push(workspace, stack, "kept", size=1 << 24)
     restart_pods(stack)
     pull(workspace, stack, f"kept@{pushed}")
-    assert account["aws_secret_access_key"] not in stack.pulumi("preview", "--diff", "--expect-no-changes")
+    assert storage["secretKey"] not in stack.pulumi("preview", "--diff", "--expect-no-changes")
     sandbox("exec", "--", "rm", "-rf", f"{s3.BUCKETS}/{s3.BUCKET}/storage-test")
 
 
@@ -181,28 +158,8 @@ def volume(workspace: Path) -> Iterator[str]:
     """A volume of an administrator, in a class of its own; returns the name of both."""
     sandbox("exec", "--", "install", "-d", "-o", "1001", "-g", "1001", f"{workspace_in_node(workspace)}/volume")
     name = "storage-test"
-    documents: list[dict[str, Any]] = [
-        {
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "StorageClass",
-            "metadata": {"name": name},
-            "provisioner": "kubernetes.io/no-provisioner",
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": name},
-            "spec": {
-                "capacity": {"storage": "1Gi"},
-                "accessModes": ["ReadWriteOnce"],
-                "storageClassName": name,
-                "hostPath": {"path": f"{workspace_in_node(workspace)}/volume", "type": "Directory"},
-            },
-        },
-    ]
-    kubectl("create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
-    yield name
-    kubectl("delete", "persistentvolume,storageclass", name, "--ignore-not-found")
+    with class_with_volume(name, f"{workspace_in_node(workspace)}/volume"):
+        yield name
 
 
 def test_a_claim_is_made_of_a_class_and_an_existing_one_is_used(

@@ -34,6 +34,7 @@ from sandbox import layout, nfs, node, toolchain
 from sandbox.topology import CONTROL_PLANE, DNS_SERVICE, node_named
 from sandbox.wait import until
 from tests.cluster.conftest import OtherStack, Stack, kubectl, pulumi, sandbox
+from tests.cluster.storages import nfs_storage
 from tests.conftest import ROOT, make_ca
 
 NAMESPACE = "docker-registry"
@@ -106,11 +107,9 @@ def two_pods(other_stack: Callable[..., OtherStack]) -> Iterator[OtherStack]:
     """A stack whose two pods share a folder of the NFS server."""
     export = f"{nfs.EXPORT}/verify-test"
     sandbox("exec", "--", "install", "-d", "-o", "1001", "-g", "1001", "-m", "0750", export)
-    options = ["vers=3", "proto=tcp", f"port={nfs.PORT}", f"mountport={nfs.PORT}", "nolock"]
-    server = str(CONTROL_PLANE.address)
     stack = other_stack(
         "verify-test",
-        storage={"kind": "nfs", "server": server, "path": export, "size": "1Gi", "mountOptions": options},
+        storage=nfs_storage(export),
         replicas=2,
         nodeSelector={"kubernetes.io/os": "linux"},
     )
