@@ -14,7 +14,7 @@ from kubernetes.dynamic.exceptions import NotFoundError, ResourceNotFoundError
 from rich.console import Console
 from tenacity import retry, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
-from adoption.plan import AdoptionError, Object, Planned, import_file, owned_by, planned, refuse
+from adoption.plan import AdoptionError, Object, Planned, import_file, owned_by, planned, refuse, renames_port
 from settings import Settings
 
 _LABEL = _NAME = "docker-registry"
@@ -61,6 +61,8 @@ class Adoption:
                 return
             if not self._rolls:
                 _say("only one pod can use the storage: pulls and pushes fail for the seconds of its exchange")
+            if renames_port(existing, self._live):
+                _say("the Service's port gets another name: new connections can fail for a few seconds")
             if existing:
                 self._import(file, existing)
         self._take_ownership()

@@ -93,6 +93,21 @@ def _refuse_deployment(deployment: Planned, live: Object, wanted: Sequence[Plann
         )
 
 
+def renames_port(existing: Sequence[Planned], live: Callable[[Planned], Object]) -> bool:
+    """Returns whether the Service's port gets another name: nodes take it for another port, and lose the old one first.
+
+    Args:
+        existing: Those of the wanted objects that exist.
+        live: Returns an existing object as it is.
+    """
+    return any(
+        [port.get("name") for port in live(each)["spec"]["ports"]]
+        != [port["name"] for port in each.inputs["spec"]["ports"]]
+        for each in existing
+        if each.kind == "Service"
+    )
+
+
 def _text(selector: Object) -> str:
     return ",".join(f"{key}={value}" for key, value in selector.get("matchLabels", {}).items())
 

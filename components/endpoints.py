@@ -5,6 +5,8 @@ from ipaddress import IPv6Address, ip_address
 
 PORT = 5000
 """TCP port of the registry's Service and of its container, as the how-to and every certs.d folder have it."""
+PORT_NAME = "5000-tcp"
+"""Name of the Service's port, as `oadm registry` set it: connections fail for a second when it changes."""
 
 DOMAIN = "cluster.local"
 """DNS domain of clusters, unless their administrators chose another one."""

@@ -10,14 +10,17 @@ import pulumi_tls as tls
 
 from components import pod_security
 from components.certificate import Certificate, CertificateArgs, CertificateAuthority
-from components.endpoints import PORT, Endpoints
+from components.endpoints import PORT, PORT_NAME, Endpoints
 from components.limits import Limits
 from components.storage.backend import DATA, REGISTRY_UID, Backend
 
 LABELS = {"docker-registry": "default"}
 """Labels of the pods and of everything that belongs to them, as `oadm registry` set them."""
 _SECRETS = "/registry-secrets"
+_LEAVE_SECONDS = 10
+"""How long a pod that is stopped still takes connections, until every node and router knows that it is gone."""
 _DRAIN_SECONDS = 30
+"""How long it then has for the requests it has taken."""
 _STRATEGIES: dict[str, k8s.apps.v1.DeploymentStrategyArgsDict] = {
     "Recreate": {"type": "Recreate"},
     # Said, not left to the API server: what nobody said stays where a move makes it Recreate, and is refused there.
@@ -71,7 +74,8 @@ class Registry(pulumi.ComponentResource):
 
     The Service comes first, since its cluster IP is one of the certificate's addresses; a new certificate
     is a new Secret, and with it a new pod. A pod that is stopped finishes the requests it has, for half a
-    minute. Nothing but the registry's port is reachable, and the pod reaches nothing. `up` ends when the
+    minute; where the storage lets its successor serve before, it takes new ones for ten seconds, so that no
+    client notices. Nothing but the registry's port is reachable, and the pod reaches nothing. `up` ends when the
     Deployment is available.
     """
 
@@ -100,7 +104,7 @@ class Registry(pulumi.ComponentResource):
             spec={
                 "selector": LABELS,
                 "session_affinity": args.limits.session_affinity,
-                "ports": [{"name": "registry", "port": PORT, "target_port": PORT}],
+                "ports": [{"name": PORT_NAME, "port": PORT, "target_port": PORT}],
             },
             opts=child,
         )
@@ -172,11 +176,13 @@ class Registry(pulumi.ComponentResource):
                 {"name": "registry-secrets", "mount_path": _SECRETS, "read_only": True},
             ],
         }
+        if args.limits.strategy == "RollingUpdate":
+            container["lifecycle"] = {"pre_stop": {"exec_": {"command": ["sleep", str(_LEAVE_SECONDS)]}}}
         pod: k8s.core.v1.PodSpecArgsDict = {
             "service_account_name": account.metadata.name,
             "automount_service_account_token": False,
             "enable_service_links": False,
-            "termination_grace_period_seconds": _DRAIN_SECONDS + 15,
+            "termination_grace_period_seconds": _LEAVE_SECONDS + _DRAIN_SECONDS + 5,
             "node_selector": args.node_selector,
             "security_context": pod_security.POD,
             # Soft: a cluster with fewer nodes than pods still runs them all.

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.endpoints import PORT_NAME
+
 _ADMITTED = 'jsonpath={.status.ingress[0].conditions[?(@.type=="Admitted")].status}=True'
 
 
@@ -44,7 +46,7 @@ class Route(pulumi.ComponentResource):
             spec={
                 "host": args.host,
                 "to": {"kind": "Service", "name": args.service_name},
-                "port": {"targetPort": "registry"},
+                "port": {"targetPort": PORT_NAME},
                 "tls": {"termination": "passthrough"},
             },
             opts=pulumi.ResourceOptions(parent=self),

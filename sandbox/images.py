@@ -68,7 +68,7 @@ def sandbox_images() -> list[Image]:
                 "usr/local/bin/registry": gobuild.REGISTRY.path,
                 "etc/distribution/config.yml": layout.SOURCES / "config" / "registry.yml",
             },
-            links={"bin/rm": "sh"},
+            links={"bin/rm": "sh", "bin/sleep": "sh"},
             entrypoint=("/usr/local/bin/registry",),
             command=("serve", "/etc/distribution/config.yml"),
             # Without it version 3 sends traces to a collector on localhost.

@@ -93,6 +93,39 @@ class Registry:
         return digest
 
 
+@dataclass
+class Puller:
+    """A client that pulls an image again and again, each time over new connections."""
+
+    cluster_ip: str
+    name: str
+    reference: str
+    pulls: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._pull)
+
+    def __enter__(self) -> "Puller":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _pull(self) -> None:
+        while not self._end.is_set():
+            registry = Registry(self.cluster_ip)
+            try:
+                registry.pull(self.name, self.reference)
+                self.pulls += 1
+            except httpx.HTTPError as error:
+                self.failures.append(repr(error))
+            registry.client.close()
+
+
 @contextmanager
 def pushing(registry: Registry) -> Iterator[dict[str, str]]:
     """A client that pushes one image after the other; yields the digests of those that the registry accepted."""

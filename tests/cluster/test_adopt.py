@@ -4,15 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from typing import Any
 
-import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from sandbox import layout, nfs, toolchain
 from sandbox.topology import CONTROL_PLANE
-from tests.cluster.api import Registry
+from tests.cluster.api import Puller, Registry
 from tests.cluster.conftest import OtherStack, kubectl, sandbox
 from tests.cluster.storages import NFS_OPTIONS
 
@@ -59,13 +57,15 @@ class HandMade:
         )["items"]
         return found
 
-    def make(self, access_mode: str = "ReadWriteMany", labels: dict[str, str] = LABELS) -> None:
+    def make(
+        self, access_mode: str = "ReadWriteMany", labels: dict[str, str] = LABELS, port_name: str = "5000-tcp"
+    ) -> None:
         sandbox("exec", "--", "install", "-d", "-o", "1001", "-g", "1001", "-m", "0750", self.folder)
         create(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}},
             {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": self._metadata("registry")},
             *self._storage(access_mode),
-            self._service(labels),
+            self._service(labels, port_name),
         )
         create(self._secret())
         create(self.deployment(labels))
@@ -94,12 +94,12 @@ class HandMade:
             {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": self._metadata(CLAIM), "spec": claim},
         ]
 
-    def _service(self, labels: dict[str, str]) -> dict[str, Any]:
+    def _service(self, labels: dict[str, str], port_name: str) -> dict[str, Any]:
         return {
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": self._metadata() | {"labels": labels},
-            "spec": {"selector": labels, "ports": [{"name": "5000-tcp", "port": 5000, "targetPort": 5000}]},
+            "spec": {"selector": labels, "ports": [{"name": port_name, "port": 5000, "targetPort": 5000}]},
         }
 
     def _secret(self) -> dict[str, Any]:
@@ -169,38 +169,6 @@ class HandMade:
         }
 
 
-@dataclass
-class Puller:
-    """A client that pulls an image again and again, each time over new connections."""
-
-    cluster_ip: str
-    digest: str
-    pulls: int = 0
-    failures: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._pull)
-
-    def __enter__(self) -> "Puller":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _pull(self) -> None:
-        while not self._end.is_set():
-            registry = Registry(self.cluster_ip)
-            try:
-                registry.pull("kept-0", self.digest)
-                self.pulls += 1
-            except httpx.HTTPError as error:
-                self.failures.append(repr(error))
-            registry.client.close()
-
-
 def start_adopting(stack: OtherStack) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "adoption", "--stack", stack.name],
@@ -226,7 +194,7 @@ def has_become_the_stacks(registry: HandMade, stack: OtherStack) -> None:
     deployment = registry.get("deployment")
     assert "left-over" not in json.dumps(deployment).lower().replace("_", "-")
     assert not deployment["spec"].get("paused")
-    assert [port["name"] for port in registry.get("service")["spec"]["ports"]] == ["registry"]
+    assert [port["name"] for port in registry.get("service")["spec"]["ports"]] == ["5000-tcp"]
     assert f"nothing to adopt: stack '{stack.name}' has its registry already" in adopt(stack)
 
 
@@ -266,10 +234,12 @@ def test_a_registry_made_by_hand_is_adopted_while_clients_pull(by_hand: MakeByHa
     digests = [Registry(cluster_ip).push(f"kept-{number}", "1") for number in range(3)]
     stack = adopting_stack(other_stack, registry)
 
-    with Puller(cluster_ip, digests[0]) as puller:
+    with Puller(cluster_ip, "kept-0", digests[0]) as puller:
         # What fails before the pods are exchanged leaves them to their Deployment.
         sandbox("exec", "--", "sh", "-c", f"chown 0:0 {registry.folder} && chmod 0755 {registry.folder}")
-        assert "cannot write to its storage" in adopt(stack, succeeds=False)
+        printed = adopt(stack, succeeds=False)
+        assert "cannot write to its storage" in printed
+        assert "new connections can fail" not in printed
         owners = [pod["metadata"]["ownerReferences"][0]["kind"] for pod in registry.pods()]
         assert owners == ["ReplicaSet"]
         sandbox("exec", "--", "chown", "1001:1001", registry.folder)
@@ -293,14 +263,16 @@ def test_a_registry_made_by_hand_is_adopted_while_clients_pull(by_hand: MakeByHa
 
 def test_a_claim_of_one_pod_interrupts_pulls_as_it_was_said(by_hand: MakeByHand, other_stack: MakeStack) -> None:
     registry = by_hand("adopt-single")
-    registry.make("ReadWriteOnce")
+    registry.make("ReadWriteOnce", port_name="web")
     cluster_ip = registry.cluster_ip
     digest = Registry(cluster_ip).push("kept-0", "1")
     stack = adopting_stack(other_stack, registry, "ReadWriteOnce")
 
     printed = adopt(stack)
 
-    assert "only one pod can use the storage: pulls and pushes fail" in printed.partition("importing")[0]
+    before = printed.partition("importing")[0]
+    assert "only one pod can use the storage: pulls and pushes fail" in before
+    assert "the Service's port gets another name: new connections can fail" in before
     assert stack.cluster_ip == cluster_ip
     assert Registry(cluster_ip).pull("kept-0", "1") == digest
     has_become_the_stacks(registry, stack)

@@ -14,6 +14,7 @@ import pytest
 
 from sandbox import nfs, node, s3
 from sandbox.topology import CONTROL_PLANE, NODES
+from tests.cluster.api import Puller, Registry
 from tests.cluster.conftest import OtherStack, Stack, kubectl, sandbox
 from tests.cluster.images import write_image
 from tests.cluster.storages import bucket_storage, class_with_volume, nfs_storage
@@ -93,6 +94,7 @@ def test_two_pods_share_an_nfs_folder_and_lose_nothing(export: str, workspace: P
     assert [service["spec"]["sessionAffinity"] for service in objects(stack, "services")] == ["ClientIP"]
 
     two_clients_push_200_images(stack)
+    pulls_never_fail_while_pods_are_exchanged(stack)
 
     acknowledged = {}
     nfs_server = node.supervisor(CONTROL_PLANE).supervisor
@@ -118,6 +120,16 @@ def test_two_pods_share_an_nfs_folder_and_lose_nothing(export: str, workspace: P
     for reference in acknowledged:
         pull(workspace, stack, reference)
     stack.pulumi("preview", "--expect-no-changes")
+
+
+def pulls_never_fail_while_pods_are_exchanged(stack: OtherStack) -> None:
+    digest = Registry(stack.cluster_ip).push("pulled", "1")
+    with Puller(stack.cluster_ip, "pulled", digest) as puller:
+        for _ in range(2):
+            kubectl("rollout", "restart", "deployment/docker-registry", f"--namespace={stack.name}")
+            kubectl("rollout", "status", "deployment/docker-registry", f"--namespace={stack.name}", "--timeout=60s")
+    assert puller.failures == []
+    assert puller.pulls > 20
 
 
 def two_clients_push_200_images(stack: Stack) -> None:
