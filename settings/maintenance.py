@@ -12,13 +12,18 @@ from settings.storage import StorageSettings
 _Tool = Annotated[str, AfterValidator(lambda value: value and rules.image(value))]
 
 
-class GarbageCollectionSettings(Section):
-    """When and how blobs are deleted that no image refers to."""
+class ScheduleSettings(Section):
+    """When something is done again and again."""
 
     schedule: Annotated[str, AfterValidator(rules.schedule)]
     """When, in the syntax of cron: minute, hour, day of the month, month, day of the week."""
     time_zone: str | None = None
     """Time zone of the schedule, such as `Europe/Paris`; the cluster's unless set."""
+
+
+class GarbageCollectionSettings(ScheduleSettings):
+    """When and how blobs are deleted that no image refers to."""
+
     dry_run: bool = False
     """Whether to report what would be deleted, and delete nothing."""
     delete_untagged: bool = False
@@ -41,12 +46,8 @@ class MoveSettings(Section):
     """Storage that the registry leaves, as it stood in `storage`."""
 
 
-class BackupSettings(Section):
+class BackupSettings(ScheduleSettings):
     """When and where images are backed up."""
 
-    schedule: Annotated[str, AfterValidator(rules.schedule)]
-    """When, in the syntax of cron: minute, hour, day of the month, month, day of the week."""
-    time_zone: str | None = None
-    """Time zone of the schedule, such as `Europe/Paris`; the cluster's unless set."""
     storage: StorageSettings
     """Where the backup is kept."""
