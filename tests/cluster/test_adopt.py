@@ -7,17 +7,12 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from sandbox import layout, nfs, toolchain
+from sandbox import layout, nfs, pki, toolchain
 from sandbox.topology import CONTROL_PLANE
 from tests.cluster.api import Puller, Registry
 from tests.cluster.conftest import OtherStack, kubectl, sandbox
@@ -104,30 +99,10 @@ class HandMade:
 
     def _secret(self) -> dict[str, Any]:
         """A certificate of the cluster's CA, as `oadm create-server-cert` makes one."""
-        authority = x509.load_pem_x509_certificate((layout.PKI / "ca.crt").read_bytes())
-        signer = serialization.load_pem_private_key((layout.PKI / "ca.key").read_bytes(), None)
-        key = ec.generate_private_key(ec.SECP256R1())
-        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())  # type: ignore[arg-type]
-        now = datetime.now(UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "docker-registry")]))
-            .issuer_name(authority.subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(self.cluster_ip))]), critical=False)
-            .add_extension(identifier, critical=False)
-            .sign(signer, hashes.SHA256())  # type: ignore[arg-type]
+        certificate, key = pki.issue(
+            pki.authority(layout.PKI), "docker-registry", addresses=[IPv4Address(self.cluster_ip)]
         )
-        pem = serialization.Encoding.PEM
-        files = {
-            "registry.crt": certificate.public_bytes(pem),
-            "registry.key": key.private_bytes(
-                pem, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-            ),
-        }
+        files = {"registry.crt": certificate, "registry.key": key}
         data = {name: b64encode(content).decode() for name, content in files.items()}
         return {"apiVersion": "v1", "kind": "Secret", "metadata": self._metadata("registry-secret"), "data": data}
 
