@@ -177,6 +177,7 @@ def _job(labels: Mapping[str, str]) -> dict[str, Any]:
         "args": None,
         "readinessProbe": None,
         "livenessProbe": None,
+        "lifecycle": None,
         "volumeMounts": [{"mountPath": "/registry-secrets", "$patch": "delete"}],
     }
     pod = {
