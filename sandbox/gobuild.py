@@ -87,7 +87,7 @@ ENGINE = Program(
     "pulumi",
     "engine",
     package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
-    variables=("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.250.0",),
+    variables=("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.274.1",),
 )
 
 

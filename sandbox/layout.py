@@ -4,7 +4,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SOURCES = REPOSITORY / "sandbox"
-HOME = REPOSITORY / ".sandbox"
+# Work trees of one repository may share it by a link.
+HOME = (REPOSITORY / ".sandbox").resolve()
 
 VENV = HOME / "venv"
 BIN = HOME / "bin"

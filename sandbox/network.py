@@ -23,7 +23,7 @@ def check() -> None:
     if (_LINKS / BRIDGE).exists():
         owner = _owner()
         # A bridge whose nodes have died is a leftover, whoever made it.
-        if owner != str(layout.REPOSITORY) and list((_LINKS / BRIDGE / "brif").iterdir()):
+        if owner != str(layout.HOME) and list((_LINKS / BRIDGE / "brif").iterdir()):
             raise SandboxError(
                 f"the sandbox of {owner or 'another program'} uses the link {BRIDGE}, and a machine has room for one: "
                 "run `python -m sandbox down` there first"
@@ -45,7 +45,7 @@ def create() -> None:
     """Makes the bridge and the route to Services unless they are there."""
     if not (_LINKS / BRIDGE).exists():
         run("ip", "link", "add", BRIDGE, "type", "bridge")
-    run("ip", "link", "set", BRIDGE, "alias", str(layout.REPOSITORY))
+    run("ip", "link", "set", BRIDGE, "alias", str(layout.HOME))
     run("ip", "address", "replace", str(GATEWAY), "dev", BRIDGE)
     run("ip", "link", "set", BRIDGE, "up")
     run("ip", "route", "replace", str(SERVICES), "via", str(CONTROL_PLANE.address), "dev", BRIDGE)
@@ -81,9 +81,9 @@ def remove() -> None:
 
 def _is_ours() -> bool:
     """Whether there is a bridge, and it is not that of another checkout."""
-    return (_LINKS / BRIDGE).exists() and _owner() == str(layout.REPOSITORY)
+    return (_LINKS / BRIDGE).exists() and _owner() == str(layout.HOME)
 
 
 def _owner() -> str:
-    """The checkout whose sandbox uses the bridge."""
+    """The folder of the sandbox that uses the bridge."""
     return (_LINKS / BRIDGE / "ifalias").read_text().strip()
