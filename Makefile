@@ -38,7 +38,7 @@ reset: .sandbox/venv/ready ## stop the sandbox and forget its images and state
 	@$(sandbox) reset
 
 test: .sandbox/venv/ready ## every test, on the sandbox
-	@$(sandbox) up
+	@$(sandbox) up --for-tests
 	@$(python) -m pytest --numprocesses=2
 
 check: .sandbox/venv/ready .sandbox/bin/actionlint ## linters and type checker

@@ -29,6 +29,9 @@ def up(
     stack: Annotated[
         str | None, typer.Option(help="Start the cluster only if the settings of this stack name it.")
     ] = None,
+    for_tests: Annotated[
+        bool, typer.Option("--for-tests", help="Add what only the tests need: NFS, S3 and enforced network policies.")
+    ] = False,
 ) -> None:
     """Bring the toolchain and the cluster up; what is up already is left alone."""
     report = Report()
@@ -37,9 +40,10 @@ def up(
             chosen = choice.choose(stack)
             stage.detail = chosen.reason
         if not chosen.sandbox:
-            toolchain.ensure(report)
+            toolchain.ensure_engine(report)
+            toolchain.ensure_plugins(report)
             return
-    cluster.up(report)
+    cluster.up(report, for_tests=for_tests)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import shutil
 import socket
 import ssl
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -29,14 +29,17 @@ if TYPE_CHECKING:
     from kubernetes import client
 
 _LOGS = "see `python -m sandbox status` and `python -m sandbox logs <program>`"
-_SSH_PORT = 22
 _DNS_PORT = 53
 _ROUTE_MODULE = "github.com/openshift/api"
 _ROUTE_FILE = "route/v1/zz_generated.crd-manifests/routes.crd.yaml"
 
 
-def up(report: Report) -> None:
+def up(report: Report, *, for_tests: bool) -> None:
     """Brings the toolchain and the cluster up, or does what is left to do for it.
+
+    Args:
+        report: Where its stages are printed.
+        for_tests: Whether to add what only the tests need.
 
     Raises:
         SandboxError: The machine lacks something, or a part did not start.
@@ -44,7 +47,7 @@ def up(report: Report) -> None:
     with _only_one():
         with report.stage("machine"):
             preflight.check()
-        _make_programs(report)
+        _make_programs(report, for_tests=for_tests)
         with report.stage("nodes") as stage:
             started = _start_nodes()
             stage.detail = f"started {', '.join(started)}" if started else "running"
@@ -54,26 +57,31 @@ def up(report: Report) -> None:
             for each in NODES:
                 if not each.control_plane:
                     _check_that_it_reaches_the_api(each)
-                _start_programs_that_need_the_api(each)
+                _start_programs(each, for_tests=for_tests)
             stage.detail = f"{node.API_SERVER}, Routes and cluster DNS defined"
         with report.stage("cluster") as stage:
             for each in NODES:
                 until(partial(is_ready, each), f"node {each.name} Ready", 90, _LOGS)
-                until(partial(_answers, each.address, _SSH_PORT), f"sshd on {each.address}", 10, _LOGS)
+                until(partial(_answers, each.address, each.ssh_port), f"sshd on {each.host}", 10, _LOGS)
             until(_has_service_account, "service account default", 30, _LOGS)
             for what, port in (("the router", HTTPS_PORT), ("CoreDNS", _DNS_PORT)):
                 until(partial(_answers, CONTROL_PLANE.address, port), what, 30, _LOGS)
             stage.detail = f"{', '.join(each.name for each in NODES)} Ready, kubeconfig {layout.KUBECONFIG}"
-        with report.stage("NFS volumes") as stage:
-            until(partial(_answers, CONTROL_PLANE.address, nfs.PORT), "the NFS server", 30, _LOGS)
-            mounter = "the kernel" if nfs.kernel_has_client() else "FUSE, for this kernel has no NFS client"
-            stage.detail = f"{CONTROL_PLANE.address}:{nfs.EXPORT}, mounted by {mounter}"
-        with report.stage("S3 buckets") as stage:
-            until(partial(_answers, CONTROL_PLANE.address, s3.PORT), "the S3 server", 30, _LOGS)
-            stage.detail = f"https://{CONTROL_PLANE.address}:{s3.PORT}/{s3.BUCKET}, credentials {s3.credentials()}"
+        if for_tests:
+            _await_what_tests_need(report)
         if started:
             with report.stage("pods") as stage:
                 stage.detail = _await_pods()
+
+
+def _await_what_tests_need(report: Report) -> None:
+    with report.stage("NFS volumes") as stage:
+        until(partial(_answers, CONTROL_PLANE.address, nfs.PORT), "the NFS server", 30, _LOGS)
+        mounter = "the kernel" if nfs.kernel_has_client() else "FUSE, for this kernel has no NFS client"
+        stage.detail = f"{CONTROL_PLANE.address}:{nfs.EXPORT}, mounted by {mounter}"
+    with report.stage("S3 buckets") as stage:
+        until(partial(_answers, CONTROL_PLANE.address, s3.PORT), "the S3 server", 30, _LOGS)
+        stage.detail = f"https://{CONTROL_PLANE.address}:{s3.PORT}/{s3.BUCKET}, credentials {s3.credentials()}"
 
 
 def down() -> None:
@@ -109,31 +117,33 @@ def _only_one() -> Iterator[None]:
         yield
 
 
-def _make_programs(report: Report) -> None:
+def _make_programs(report: Report, *, for_tests: bool) -> None:
     """Makes the toolchain, the programs of the cluster and their images."""
+    extra = gobuild.FOR_TESTS if for_tests else ()
 
     def unpack() -> None:
         with report.stage("Debian packages") as stage:
             debian.unpack(stage)
 
-    def build(program: gobuild.Program) -> None:
-        with report.stage(f"program {program.name}") as stage:
-            gobuild.build(program, stage)
+    def build(*programs: gobuild.Program) -> None:
+        for program in programs:
+            with report.stage(f"program {program.name}") as stage:
+                gobuild.build(program, stage)
 
-    # Builds side by side each compile what they share: the smallest does that alone, before the large ones.
+    def side_by_side(*work: Callable[[], None]) -> None:
+        with ThreadPoolExecutor() as pool:
+            for part in [pool.submit(each) for each in work]:
+                part.result()
+
+    # Builds side by side each compile what they share: what others are built on comes first.
     build(gobuild.REGISTRY)
-    with ThreadPoolExecutor() as pool:
-        large = [
-            pool.submit(toolchain.ensure, report),
-            pool.submit(build, gobuild.KUBERNETES),
-            pool.submit(unpack),
-        ]
-        for making in large:
-            making.result()
-    for program in (gobuild.PAUSE, gobuild.NFS_SERVER, gobuild.NFS_MOUNT, gobuild.S3_SERVER, gobuild.RCLONE):
-        build(program)
+    side_by_side(partial(toolchain.ensure_engine, report), partial(build, gobuild.KUBERNETES), unpack)
+    side_by_side(
+        partial(toolchain.ensure_plugins, report),
+        partial(build, gobuild.PAUSE, gobuild.CONTAINERD, gobuild.CONTAINERD_SHIM, *extra),
+    )
     with report.stage("images"):
-        images.write(images.sandbox_images())
+        images.write([*images.sandbox_images(), *(images.for_tests() if for_tests else [])])
 
 
 def _start_nodes() -> list[str]:
@@ -158,8 +168,16 @@ def _start_nodes() -> list[str]:
 
     with ThreadPoolExecutor() as pool:
         started = list(pool.map(start, NODES))
-    (layout.SSH / "known_hosts").write_text("".join(map(node.known_hosts, NODES)))
+    _write_known_hosts()
     return [each.name for each, was_started in zip(NODES, started, strict=True) if was_started]
+
+
+def _write_known_hosts() -> None:
+    """Writes the host keys of all nodes, with hashed names, as OpenSSH in Debian keeps them."""
+    file = layout.SSH / "known_hosts"
+    file.write_text("".join(map(node.known_hosts, NODES)))
+    run(layout.DEBIAN / "usr" / "bin" / "ssh-keygen", "-q", "-H", "-f", file)
+    file.with_suffix(".old").unlink()
 
 
 def _import_images(each: Node) -> None:
@@ -189,11 +207,13 @@ def _check_that_it_reaches_the_api(each: Node) -> None:
         ) from error
 
 
-def _start_programs_that_need_the_api(each: Node) -> None:
+def _start_programs(each: Node, *, for_tests: bool) -> None:
+    """Starts what supervisor does not start by itself."""
     supervisor = node.supervisor(each).supervisor
     states = {info["name"]: info["statename"] for info in cast("list[dict[str, str]]", supervisor.getAllProcessInfo())}
     for program in programs(each):
-        if program.needs_api and states[program.name] == "STOPPED":
+        wanted = for_tests if program.for_tests else program.needs_api
+        if wanted and states[program.name] == "STOPPED":
             supervisor.startProcess(program.name, False)
 
 

@@ -12,11 +12,13 @@ PACKAGES = (
     "containerd",
     "containernetworking-plugins",
     "haproxy",
+    "ipset",
     "iptables",
     "nfs-common",
     "openssh-server",
     "runc",
     "skopeo",
+    "sudo",
 )
 
 # Hooks of the machine's configuration may write outside `.sandbox`, so they are cleared.

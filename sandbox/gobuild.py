@@ -1,16 +1,19 @@
 """Building programs from the pinned Go modules in `sandbox/build`."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 from sandbox import layout
 from sandbox.errors import SandboxError
-from sandbox.process import failure
+from sandbox.process import failure, run
 from sandbox.report import Stage
 
 MODULES = layout.SOURCES / "build"
@@ -28,6 +31,7 @@ class Program:
         package: The main package to build.
         variables: Go variables set by the linker, such as versions.
         links: Names that select a part of the program.
+        borrowed: Files that the build finds in its module's folder, by the Go module and the path that they are from.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Program:
     package: str = "."
     variables: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    borrowed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -75,7 +80,31 @@ KUBERNETES = Program(
         "kubelet",
     ),
 )
+_PLUGIN_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+# In the module of Kubernetes: most of what it needs is compiled then.
+KUBERNETES_PLUGIN = Program(
+    # In a folder of its own: a plugin on PATH would be used for every version that a program asks for.
+    "plugins/pulumi-resource-kubernetes",
+    "kubernetes",
+    package="./plugin",
+    variables=(f"{_PLUGIN_MODULE}/pkg/version.Version={version('pulumi-kubernetes')}",),
+    borrowed={"plugin/schema.json": (_PLUGIN_MODULE, "cmd/pulumi-resource-kubernetes/schema.json")},
+)
 PAUSE = Program("pause", "kubernetes", package="./pause")
+CONTAINERD = Program(
+    "containerd-2.4",
+    "containerd",
+    package="github.com/containerd/containerd/v2/cmd/containerd",
+    variables=("github.com/containerd/containerd/v2/version.Version=2.4.2",),
+)
+CONTAINERD_SHIM = Program(
+    "containerd-shim-2.4",
+    "containerd",
+    package="github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+)
+KUBE_ROUTER = Program(
+    "kube-router", "kube-router", package="github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"
+)
 REGISTRY = Program(
     "registry", "registry", variables=("github.com/distribution/distribution/v3/version.version=v3.1.2",)
 )
@@ -83,6 +112,8 @@ NFS_SERVER = Program("nfsd", "nfs", package="./server")
 NFS_MOUNT = Program("mount.nfs", "nfs", package="./mount")
 S3_SERVER = Program("s3d", "s3", package="./server")
 RCLONE = Program("rclone", "s3", package="./rclone", variables=("github.com/rclone/rclone/fs.Version=v1.76.0",))
+FOR_TESTS = (KUBE_ROUTER, NFS_SERVER, NFS_MOUNT, S3_SERVER, RCLONE)
+"""What only the tests need."""
 ENGINE = Program(
     "pulumi",
     "engine",
@@ -110,10 +141,10 @@ def build(program: Program, stage: Stage) -> None:
         SandboxError: Go is missing or the build failed.
     """
     if not is_built(program):
-        layout.BIN.mkdir(parents=True, exist_ok=True)
-        _compile(program, stage)
         record = _record(program)
-        record.parent.mkdir(exist_ok=True)
+        for file in (program.path, record):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        _compile(program, stage)
         record.write_text(_digest(program))
     for name in program.links:
         link = layout.BIN / name
@@ -135,11 +166,30 @@ def _digest(program: Program) -> str:
     return digest.hexdigest()
 
 
+def _beside(program: Program, ending: str) -> Path:
+    """A hidden file of the build, in the folder of the program."""
+    return program.path.with_name(f".{program.path.name}.{ending}")
+
+
+def _borrowing(program: Program) -> tuple[str | Path, ...]:
+    """The option that shows the compiler files of other modules as its own."""
+    if not program.borrowed:
+        return ()
+    here = MODULES / program.module
+    places = {}
+    for file, (module, path) in program.borrowed.items():
+        downloaded = json.loads(run("go", "mod", "download", "-json", module, cwd=here))
+        places[str(here / file)] = str(Path(downloaded["Dir"], path))
+    overlay = _beside(program, "overlay.json")
+    overlay.write_text(json.dumps({"Replace": places}))
+    return "-overlay", overlay
+
+
 def _compile(program: Program, stage: Stage) -> None:
     if not shutil.which("go"):
-        raise SandboxError(f"`go` is not on PATH, but {program.name} has to be built: install Go 1.25 or newer")
-    new = layout.BIN / f".{program.name}.new"
-    command: tuple[str | Path, ...] = ("go", "build", "-v", "-o", new, *program.arguments())
+        raise SandboxError(f"`go` is not on PATH, but {program.name} has to be built: install Go 1.26.6 or newer")
+    new = _beside(program, "new")
+    command: tuple[str | Path, ...] = ("go", "build", "-v", *_borrowing(program), "-o", new, *program.arguments())
     # Collecting garbage takes a third of the compiler's time; a limit keeps a small machine from swapping.
     environment = {**os.environ, "CGO_ENABLED": "0", "GOGC": "off", "GOMEMLIMIT": "2GiB"}
     with subprocess.Popen(  # noqa: S603

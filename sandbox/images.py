@@ -44,43 +44,54 @@ class Image:
 
 def sandbox_images() -> list[Image]:
     """The images that every node has without a registry."""
-    busybox = layout.DEBIAN / "usr" / "bin" / "busybox"
-    applets = {f"bin/{applet}": "busybox" for applet in run(busybox, "--list").split() if applet != "busybox"}
+    busybox = _busybox()
     return [
         Image("sandbox.local/pause:1", {"pause": gobuild.PAUSE.path}, entrypoint=("/pause",)),
-        Image(
-            "sandbox.local/busybox:1",
-            {"bin/busybox": busybox},
-            links=applets,
-            command=("sh",),
-        ),
-        Image(
-            "sandbox.local/kubectl:1.34.2",
-            {"bin/busybox": busybox, "usr/local/bin/kubectl": gobuild.KUBERNETES.path},
-            links=applets,
-            command=("sh",),
-        ),
+        Image("sandbox.local/busybox:1", {"bin/busybox": busybox}, links=_applets(), command=("sh",)),
         Image(
             "sandbox.local/registry:3.1.2",
             {
                 # A shell, as the project's own image has one.
                 "bin/sh": busybox,
-                "usr/local/bin/registry": gobuild.REGISTRY.path,
+                "bin/registry": gobuild.REGISTRY.path,
                 "etc/distribution/config.yml": layout.SOURCES / "config" / "registry.yml",
             },
             links={"bin/rm": "sh", "bin/sleep": "sh"},
-            entrypoint=("/usr/local/bin/registry",),
-            command=("serve", "/etc/distribution/config.yml"),
+            entrypoint=("/bin/registry", "serve"),
+            command=("/etc/distribution/config.yml",),
             # Without it version 3 sends traces to a collector on localhost.
             environment={"OTEL_TRACES_EXPORTER": "none"},
+        ),
+    ]
+
+
+def for_tests() -> list[Image]:
+    """The images of tools that only the tests need."""
+    busybox = _busybox()
+    return [
+        Image(
+            "sandbox.local/kubectl:1.34.2",
+            {"bin/busybox": busybox, "usr/local/bin/kubectl": gobuild.KUBERNETES.path},
+            links=_applets(),
+            command=("sh",),
         ),
         Image(
             "sandbox.local/rclone:1.76.0",
             {"bin/busybox": busybox, "usr/local/bin/rclone": gobuild.RCLONE.path},
-            links=applets,
+            links=_applets(),
             entrypoint=("rclone",),
         ),
     ]
+
+
+def _busybox() -> Path:
+    return layout.DEBIAN / "usr" / "bin" / "busybox"
+
+
+def _applets() -> dict[str, str]:
+    """A link for each program that busybox stands in for."""
+    names = run(_busybox(), "--list").split()
+    return {f"bin/{name}": "busybox" for name in names if name != "busybox"}
 
 
 def write(images: list[Image]) -> None:

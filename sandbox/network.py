@@ -5,7 +5,7 @@ from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from sandbox import layout
+from sandbox import layout, names
 from sandbox.errors import SandboxError
 from sandbox.process import run
 from sandbox.topology import BRIDGE, CONTROL_PLANE, GATEWAY, PODS, SERVICES, Node
@@ -42,13 +42,14 @@ def check() -> None:
 
 
 def create() -> None:
-    """Makes the bridge and the route to Services unless they are there."""
+    """Makes the bridge, the route to Services and the nodes' names unless they are there."""
     if not (_LINKS / BRIDGE).exists():
         run("ip", "link", "add", BRIDGE, "type", "bridge")
     run("ip", "link", "set", BRIDGE, "alias", str(layout.HOME))
     run("ip", "address", "replace", str(GATEWAY), "dev", BRIDGE)
     run("ip", "link", "set", BRIDGE, "up")
     run("ip", "route", "replace", str(SERVICES), "via", str(CONTROL_PLANE.address), "dev", BRIDGE)
+    names.write()
 
 
 def attach(node: Node, pid: int) -> None:
@@ -74,8 +75,9 @@ def detach(node: Node) -> None:
 
 
 def remove() -> None:
-    """Removes the bridge of stopped nodes; addresses and routes go with it."""
+    """Removes the bridge of stopped nodes, with it addresses and routes, and the nodes' names."""
     if _is_ours():
+        names.remove()
         run("ip", "link", "delete", BRIDGE)
 
 

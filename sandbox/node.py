@@ -12,7 +12,7 @@ from xmlrpc.client import ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from sandbox import layout, network, nfs, pki, s3
+from sandbox import gobuild, layout, network, nfs, pki, s3
 from sandbox.errors import SandboxError
 from sandbox.process import failure
 from sandbox.programs import PATH, SUPERVISOR_SOCKET, supervisor_configuration
@@ -27,12 +27,21 @@ GO = "go\n"
 _USERS = """\
 root:x:0:0:root:/root:/bin/sh
 sshd:x:100:65534::/run/sshd:/usr/sbin/nologin
+admin:x:1000:1000:who may run sudo:/home/admin:/bin/sh
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """
 _GROUPS = """\
 root:x:0:
 tty:x:5:
+admin:x:1000:
 nogroup:x:65534:
+"""
+_SUDOERS = "admin ALL=(ALL) NOPASSWD: ALL\n"
+# Nobody has a password here that could be asked for.
+_PAM = """\
+auth required pam_deny.so
+account required pam_permit.so
+session required pam_permit.so
 """
 _LINKS = {
     "bin": "usr/bin",
@@ -45,6 +54,7 @@ _LINKS = {
 # How the kernel says of a process that it is the first in its namespace.
 _FIRST = re.compile(r"^NSpid:.*\t1$", re.MULTILINE)
 _CGROUPS = Path("/sys/fs/cgroup")
+_SSH_PORT = 22
 
 
 def prepare(node: Node, authority: pki.Authority, login_key: str) -> None:
@@ -60,7 +70,7 @@ def prepare(node: Node, authority: pki.Authority, login_key: str) -> None:
     shutil.copytree(layout.DEBIAN / "etc", etc, symlinks=True, dirs_exist_ok=True)
     # The names of libraries outside the standard folders.
     shutil.copyfile("/etc/ld.so.cache", etc / "ld.so.cache")
-    for folder in ("etc/docker/certs.d", "root", "var/lib", "var/log"):
+    for folder in ("etc/docker/certs.d", "home/admin", "root", "var/lib", "var/log"):
         (node.root / folder).mkdir(parents=True, exist_ok=True)
     # Without the file sshd complains at every login.
     (node.root / "var" / "log" / "lastlog").touch()
@@ -70,7 +80,7 @@ def prepare(node: Node, authority: pki.Authority, login_key: str) -> None:
     for file, content in {**_machine_files(node), **_etc_files(node, login_key)}.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    _choose_nfs_client(node)
+    _choose_programs(node)
     if node.control_plane:
         export = node.root / nfs.EXPORT.relative_to("/")
         export.mkdir(parents=True, exist_ok=True)
@@ -84,7 +94,8 @@ def prepare(node: Node, authority: pki.Authority, login_key: str) -> None:
 
 def known_hosts(node: Node) -> str:
     """The line of an SSH known_hosts file that pins the node's host key."""
-    return f"{node.address} {pki.ssh_key(node.root / 'etc' / 'ssh' / 'ssh_host_ed25519_key')}\n"
+    place = node.host if node.ssh_port == _SSH_PORT else f"[{node.host}]:{node.ssh_port}"
+    return f"{place} {pki.ssh_key(node.root / 'etc' / 'ssh' / 'ssh_host_ed25519_key')}\n"
 
 
 def start(node: Node) -> None:
@@ -241,10 +252,12 @@ def _etc_files(node: Node, login_key: str) -> dict[Path, str]:
         "dns": DNS_SERVICE,
         "pods": node.pods,
         "all_pods": PODS,
+        "ssh_user": node.ssh_user,
+        "ssh_port": node.ssh_port,
     }
     files = {
         "cni/net.d/10-sandbox.conflist": _config("cni.conflist", values),
-        "containerd/config.toml": _config("containerd.toml", values),
+        "containerd/config.toml": _config(f"containerd-{node.containerd}.toml", values),
         "coredns/Corefile": _config("Corefile", values),
         "group": _GROUPS,
         "haproxy/haproxy.cfg": haproxy_configuration([]),
@@ -252,8 +265,10 @@ def _etc_files(node: Node, login_key: str) -> dict[Path, str]:
         "hosts": "",
         "kubernetes/kube-proxy.yaml": _config("kube-proxy.yaml", values),
         "kubernetes/kubelet.yaml": _config("kubelet.yaml", values),
+        "pam.d/sudo": _PAM,
         "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
         "passwd": _USERS,
+        "sudoers": _SUDOERS,
         # No name server: a name that is not in /etc/hosts fails at once instead of after a time limit.
         "resolv.conf": "",
         "ssh/authorized_keys": f"{login_key}\n",
@@ -263,13 +278,19 @@ def _etc_files(node: Node, login_key: str) -> dict[Path, str]:
     return {node.root / "etc" / name: content for name, content in files.items()}
 
 
-def _choose_nfs_client(node: Node) -> None:
-    """Puts the sandbox's `mount.nfs` before Debian's, which is for kernels with an NFS client."""
-    link = node.home / "usr" / "sbin" / "mount.nfs"
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    if not nfs.kernel_has_client():
-        link.symlink_to("/opt/sandbox/bin/mount.nfs")
+def _choose_programs(node: Node) -> None:
+    """Puts programs that were built here before Debian's: a newer containerd, and an NFS client for any kernel."""
+    links = {
+        "sbin/mount.nfs": None if nfs.kernel_has_client() else gobuild.NFS_MOUNT,
+        "bin/containerd": gobuild.CONTAINERD if node.containerd == "2.4" else None,
+        "bin/containerd-shim-runc-v2": gobuild.CONTAINERD_SHIM if node.containerd == "2.4" else None,
+    }
+    for path, program in links.items():
+        link = node.home / "usr" / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        if program:
+            link.symlink_to(f"/opt/sandbox/bin/{program.name}")
 
 
 def _config(name: str, values: dict[str, object]) -> str:
@@ -282,7 +303,11 @@ def _write_credentials(node: Node, authority: pki.Authority) -> None:
     keys = kubernetes / "pki"
     keys.mkdir(mode=0o700, exist_ok=True)
     (keys / "ca.crt").write_bytes(authority.pem)
-    users = {"kubelet": (f"system:node:{node.name}", "system:nodes"), "kube-proxy": ("system:kube-proxy", "")}
+    users = {
+        "kubelet": (f"system:node:{node.name}", "system:nodes"),
+        "kube-proxy": ("system:kube-proxy", ""),
+        "kube-router": ("sandbox:kube-router", "system:masters"),
+    }
     if node.control_plane:
         shutil.copy(layout.PKI / "ca.key", keys / "ca.key")
         service = "kubernetes.default.svc.cluster.local"
@@ -290,7 +315,11 @@ def _write_credentials(node: Node, authority: pki.Authority) -> None:
             keys / "apiserver",
             authority,
             "kube-apiserver",
-            names=["localhost", *(".".join(service.split(".")[:count]) for count in (1, 2, 3, 5))],
+            names=[
+                "localhost",
+                *node.host_names,
+                *(".".join(service.split(".")[:count]) for count in (1, 2, 3, 5)),
+            ],
             addresses=[node.address, API_SERVICE],
         )
         pki.write_certificate(keys / "kubelet-client", authority, "kube-apiserver", "system:masters")

@@ -24,11 +24,13 @@ class Program:
         name: Its name, and its log's.
         command: The program and its arguments.
         needs_api: It is started once the API server is ready, for it ends or waits long without it.
+        for_tests: Only the tests need it; it is started when they do.
     """
 
     name: str
     command: tuple[str, ...]
     needs_api: bool = False
+    for_tests: bool = False
 
 
 def programs(node: Node) -> list[Program]:
@@ -55,7 +57,7 @@ def supervisor_configuration(node: Node) -> str:
         parser[f"program:{program.name}"] = {
             "command": shlex.join(program.command).replace("%", "%%"),
             "priority": str(order),
-            "autostart": str(not program.needs_api).lower(),
+            "autostart": str(not (program.needs_api or program.for_tests)).lower(),
             "autorestart": "true",
             "startretries": str(_RETRIES),
             "redirect_stderr": "true",
@@ -114,7 +116,11 @@ def _control_plane(node: Node) -> list[Program]:
                 "--enable-priority-and-fairness=false",
             ),
         ),
-        Program("nfsd", ("nfsd", f"{node.address}:{nfs.PORT}", str(nfs.EXPORT), "/var/lib/nfsd.key")),
+        Program(
+            "nfsd",
+            ("nfsd", f"{node.address}:{nfs.PORT}", str(nfs.EXPORT), "/var/lib/nfsd.key"),
+            for_tests=True,
+        ),
         Program(
             "s3d",
             (
@@ -123,6 +129,7 @@ def _control_plane(node: Node) -> list[Program]:
                 *map(str, (s3.BUCKETS, s3.METADATA, s3.SETTINGS / "tls.crt", s3.SETTINGS / "tls.key")),
                 str(s3.SETTINGS / "credentials"),
             ),
+            for_tests=True,
         ),
         Program("haproxy", ("haproxy", "-W", "-db", "-f", "/etc/haproxy/haproxy.cfg")),
         Program(
@@ -186,9 +193,27 @@ def _worker(node: Node) -> list[Program]:
                 f"--hostname-override={node.name}",
                 f"--node-ip={node.address}",
                 f"--node-labels={labels}",
+                f"--register-with-taints={','.join(node.taints)}",
                 "--v=2",
             ),
             needs_api=True,
         ),
         Program("kube-proxy", ("kube-proxy", "--config=/etc/kubernetes/kube-proxy.yaml"), needs_api=True),
+        Program(
+            "kube-router",
+            (
+                "kube-router",
+                "--kubeconfig=/etc/kubernetes/kube-router.kubeconfig",
+                f"--hostname-override={node.name}",
+                f"--service-cluster-ip-range={SERVICES}",
+                # Of what it can do, it does the one thing that nothing else here does: enforce network policies.
+                "--run-firewall=true",
+                "--run-router=false",
+                "--run-service-proxy=false",
+                # Every port is the node's: nobody asks for its health.
+                "--health-port=0",
+            ),
+            needs_api=True,
+            for_tests=True,
+        ),
     ]

@@ -106,13 +106,13 @@ def haproxy_configuration(verdicts: Sequence[Verdict]) -> str:
 
 def hosts_file(verdicts: Sequence[Verdict]) -> str:
     """The /etc/hosts of every node: admitted names lead to the router, as a wildcard DNS record would make them."""
-    lines = ["127.0.0.1 localhost", *(f"{node.address} {node.name}" for node in NODES)]
+    lines = ["127.0.0.1 localhost", *(f"{node.address} {' '.join([node.name, *node.host_names])}" for node in NODES)]
     lines += [f"{CONTROL_PLANE.address} {verdict.host}" for verdict in verdicts if verdict.admitted]
     return "".join(f"{line}\n" for line in lines)
 
 
 def ingress_status(verdict: Verdict, route: Mapping[str, Any], now: str) -> list[dict[str, Any]]:
-    """The `status.ingress` that tells a Route's owner of the verdict.
+    """The `status.ingress` of a Route: that of a second router, which admits none of them, and the verdict.
 
     Args:
         verdict: What was decided.
@@ -122,15 +122,26 @@ def ingress_status(verdict: Verdict, route: Mapping[str, Any], now: str) -> list
     Returns:
         The new value; equal to the present one if nothing changed.
     """
+    present = {each.get("routerName"): each for each in route.get("status", {}).get("ingress", [])}
+    elsewhere = Verdict(
+        verdict.namespace, verdict.name, verdict.host, "RouteNotAdmitted", "this router serves other domains"
+    )
+    return [
+        _ingress(router, each, present.get(router, {}), now)
+        for router, each in (("elsewhere", elsewhere), ("sandbox", verdict))
+    ]
+
+
+def _ingress(router: str, verdict: Verdict, present: Mapping[str, Any], now: str) -> dict[str, Any]:
+    """What one router says of a Route."""
     condition = {"type": "Admitted", "status": "True" if verdict.admitted else "False"}
     if verdict.reason:
         condition |= {"reason": verdict.reason, "message": verdict.message}
-    present = route.get("status", {}).get("ingress", [])
-    was = present[0]["conditions"][0] if present and present[0].get("conditions") else {}
+    was = (present.get("conditions") or [{}])[0]
     if was.get("status") == condition["status"]:
         now = was.get("lastTransitionTime", now)
     condition["lastTransitionTime"] = now
-    return [{"host": verdict.host, "routerName": "sandbox", "wildcardPolicy": "None", "conditions": [condition]}]
+    return {"host": verdict.host, "routerName": router, "wildcardPolicy": "None", "conditions": [condition]}
 
 
 def _age(route: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from semver import Version
 
 from sandbox import layout
 from sandbox.errors import SandboxError
-from sandbox.gobuild import ENGINE, build, is_built
+from sandbox.gobuild import ENGINE, KUBERNETES_PLUGIN, build, is_built
 from sandbox.process import run
 from sandbox.release import OFFICIAL, install
 from sandbox.report import Report, Stage
@@ -21,26 +22,36 @@ PROVIDERS = ("kubernetes", "tls", "command")
 LANGUAGE_HOST = "pulumi-language-python"
 
 _INSTALL_SECONDS = 60
-_FALLBACK = "fallbacks, for official ones could not be downloaded (to try again: remove .sandbox/pulumi/plugins)"
+_TRY_AGAIN = "the official release could not be downloaded (to try again: remove .sandbox/pulumi/plugins)"
+_FALLBACK = f"fallback, since {_TRY_AGAIN}"
+_FROM_MODULE = f"official, built from its Go module since {_TRY_AGAIN}"
 _FALLBACKS = layout.SOURCES / "plugins" / "bin"
 _PLUGINS = layout.PULUMI_HOME / "plugins"
 
 
-def ensure(report: Report) -> None:
-    """Makes the toolchain ready, from what the user has where that fits.
+def ensure_engine(report: Report) -> None:
+    """Makes an engine ready: the user's if it fits.
 
     Raises:
-        SandboxError: A part that is missing cannot be built.
+        SandboxError: It is missing and cannot be built.
     """
     layout.BIN.mkdir(parents=True, exist_ok=True)
     for folder in (layout.PULUMI_HOME, _PLUGINS, layout.PULUMI_STATE):
         folder.mkdir(mode=0o700, exist_ok=True)
     with report.stage("pulumi engine") as stage:
         stage.detail = _ensure_engine(stage)
+
+
+def ensure_plugins(report: Report) -> None:
+    """Makes the engine's plugins ready: the user's where they fit.
+
+    Raises:
+        SandboxError: One is missing and cannot be built.
+    """
     with report.stage("pulumi plugins") as stage:
         _ensure_language_host()
         with ThreadPoolExecutor() as pool:
-            sources = list(pool.map(_ensure_provider, PROVIDERS))
+            sources = list(pool.map(partial(_ensure_provider, stage=stage), PROVIDERS))
         stage.detail = "; ".join(
             f"{', '.join(name for name, its in zip(PROVIDERS, sources, strict=True) if its == source)}: {source}"
             for source in dict.fromkeys(sources)
@@ -118,7 +129,7 @@ def _ensure_language_host() -> None:
         _link(link, _FALLBACKS / LANGUAGE_HOST)
 
 
-def _ensure_provider(name: str) -> str:
+def _ensure_provider(name: str, stage: Stage) -> str:
     """Makes a provider plugin available; says where it is from."""
     program = f"pulumi-resource-{name}"
     wanted = version(f"pulumi-{name}")
@@ -132,12 +143,15 @@ def _ensure_provider(name: str) -> str:
     if (installed / program).exists():
         _link(plugin, installed)
         return f"from {installed.parent}"
-    if (plugin / program).is_symlink():
-        # An installation was tried before and failed.
-        return _FALLBACK
-    if (plugin / program).exists() or _install(name, wanted):
+    # A link says that an installation was tried before and failed.
+    tried = (plugin / program).is_symlink()
+    if not tried and ((plugin / program).exists() or _install(name, wanted)):
         return "official"
     plugin.mkdir(exist_ok=True)
+    if program == KUBERNETES_PLUGIN.path.name:
+        build(KUBERNETES_PLUGIN, stage)
+        _link(plugin / program, KUBERNETES_PLUGIN.path)
+        return _FROM_MODULE
     _link(plugin / program, _FALLBACKS / program)
     return _FALLBACK
 

@@ -15,6 +15,8 @@ SERVICES = IPv4Network("172.30.0.0/16")
 API_SERVICE = SERVICES[1]
 API_PORT = 6443
 DNS_SERVICE = SERVICES[10]
+DOMAINS = ("sandbox.internal", "lab.example.com", "prod.example.com")
+"""Domains whose machines are the sandbox's: its own, and those of the stacks that the repository ships as examples."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,35 @@ class Node:
         name: Its name in the cluster.
         address: Its address on the bridge.
         pods: The addresses of its pods.
+        containerd: Version of its containerd: 1.6, Debian's, set to read certs.d; or 2.4, which does so as it ships.
+        ssh_user: Who may log in: root, or a user who may run sudo.
+        ssh_port: TCP port of its SSH server.
         control_plane: Whether it runs etcd, the API server, the controllers, the name server and the router.
         labels: Labels it registers with.
+        taints: Taints it registers with.
+        services: First labels of the names of what it serves, besides the node itself.
     """
 
     name: str
     address: IPv4Address
     pods: IPv4Network
+    containerd: str
+    ssh_user: str
+    ssh_port: int
     control_plane: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+
+    @property
+    def host(self) -> str:
+        """Its host name."""
+        return f"{self.name}.{DOMAINS[0]}"
+
+    @property
+    def host_names(self) -> list[str]:
+        """All names that lead to it, in every domain."""
+        return [f"{label}.{domain}" for domain in DOMAINS for label in (self.name, *self.services)]
 
     @property
     def home(self) -> Path:
@@ -66,10 +88,23 @@ NODES = (
         "node1",
         IPv4Address("10.213.0.11"),
         IPv4Network("10.214.1.0/24"),
+        containerd="1.6",
+        ssh_user="root",
+        ssh_port=22,
         control_plane=True,
         labels={"region": "infra"},
+        # As nodes are that run the cluster's own services, and nothing of its users.
+        taints=("node-role.kubernetes.io/infra=reserved:NoSchedule",),
+        services=("api", "nfs"),
     ),
-    Node("node2", IPv4Address("10.213.0.12"), IPv4Network("10.214.2.0/24")),
+    Node(
+        "node2",
+        IPv4Address("10.213.0.12"),
+        IPv4Network("10.214.2.0/24"),
+        containerd="2.4",
+        ssh_user="admin",
+        ssh_port=2222,
+    ),
 )
 CONTROL_PLANE = next(node for node in NODES if node.control_plane)
 
