@@ -102,9 +102,7 @@ CONTAINERD_SHIM = Program(
     "containerd",
     package="github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
 )
-KUBE_ROUTER = Program(
-    "kube-router", "kube-router", package="github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"
-)
+KUBE_ROUTER = Program("kube-router", "kube-router", package="github.com/cloudnativelabs/kube-router/v2/cmd/kube-router")
 REGISTRY = Program(
     "registry", "registry", variables=("github.com/distribution/distribution/v3/version.version=v3.1.2",)
 )

@@ -8,7 +8,7 @@ import os
 import shlex
 import stat
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -18,10 +18,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from sandbox import cluster, images, layout, network, nfs, node, pki, programs, s3, toolchain, topology
+from sandbox import cluster, gobuild, images, layout, names, network, nfs, node, pki, programs, s3, toolchain, topology
 from sandbox.errors import SandboxError
 from sandbox.process import run
-from sandbox.report import Report
+from sandbox.report import Report, Stage
 from sandbox.wait import until
 
 
@@ -87,20 +87,21 @@ def test_an_ssh_key_is_made_once(tmp_path: Path) -> None:
     assert pki.ssh_key(tmp_path / "key") == public
 
 
-def test_supervisor_runs_every_program_and_waits_with_those_that_need_the_api() -> None:
+def test_supervisor_runs_every_program_but_those_that_wait_for_the_api_or_for_tests() -> None:
     node = topology.CONTROL_PLANE
     parsed = configparser.RawConfigParser()
     parsed.read_string(programs.supervisor_configuration(node))
     for program in programs.programs(node):
         section = parsed[f"program:{program.name}"]
         assert tuple(shlex.split(section["command"])) == program.command
-        assert section.getboolean("autostart") is not program.needs_api
+        assert section.getboolean("autostart") is not (program.needs_api or program.for_tests)
         assert section.getboolean("autorestart")
 
 
 def test_a_worker_runs_no_control_plane() -> None:
     worker = replace(topology.CONTROL_PLANE, name="other", control_plane=False)
-    assert {program.name for program in programs.programs(worker)} == {"containerd", "sshd", "kubelet", "kube-proxy"}
+    names = {program.name for program in programs.programs(worker)}
+    assert names == {"containerd", "sshd", "kubelet", "kube-proxy", "kube-router"}
 
 
 def test_the_kernels_nfs_client_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -110,8 +111,29 @@ def test_the_kernels_nfs_client_is_used_where_there_is_one(monkeypatch: pytest.M
     link = topology.CONTROL_PLANE.home / "usr" / "sbin" / "mount.nfs"
     for listed, ours in [("nodev\tnfsd\n\text4\n", True), ("nodev\tnfs\n\text4\n", False)]:
         file_systems.write_text(listed)
-        node._choose_nfs_client(topology.CONTROL_PLANE)
+        node._choose_programs(topology.CONTROL_PLANE)
         assert link.is_symlink() is ours
+
+
+def test_each_node_has_the_containerd_that_it_is_to_have(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(layout, "NODES", tmp_path)
+    for each in topology.NODES:
+        node._choose_programs(each)
+        assert (each.home / "usr" / "bin" / "containerd").is_symlink() is (each.containerd == "2.4")
+
+
+def test_names_stand_in_the_hosts_file_as_long_as_the_cluster_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n192.0.2.1 other # not the sandbox's\n")
+    before = hosts.read_text()
+    monkeypatch.setattr(names, "HOSTS", hosts)
+    for _ in range(2):
+        names.write()
+        assert hosts.read_text().count("10.213.0.11 node1.sandbox.internal api.sandbox.internal") == 1
+    names.remove()
+    assert hosts.read_text() == before
 
 
 def test_an_unknown_node_is_refused_with_the_known_ones() -> None:
@@ -147,7 +169,7 @@ def test_the_links_of_another_checkout_are_left_alone(monkeypatch: pytest.Monkey
     network.remove()
 
 
-@pytest.mark.parametrize("command", [lambda: cluster.up(Report()), cluster.down, cluster.reset])
+@pytest.mark.parametrize("command", [lambda: cluster.up(Report(), for_tests=True), cluster.down, cluster.reset])
 def test_everyone_but_root_is_refused_before_anything_is_touched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: Callable[[], None]
 ) -> None:
@@ -187,28 +209,46 @@ def pulumi_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return home
 
 
-def test_a_provider_of_the_user_is_linked(pulumi_home: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with Report().stage("plugins") as stage:
+        yield stage
+
+
+def test_a_provider_of_the_user_is_linked(pulumi_home: Path, tmp_path: Path, stage: Stage) -> None:
     installed = tmp_path / "user" / "plugins" / "resource-tls-v1.2.3"
     installed.mkdir(parents=True)
     (installed / "pulumi-resource-tls").touch()
-    toolchain._ensure_provider("tls")
+    toolchain._ensure_provider("tls", stage)
     assert (pulumi_home / "plugins" / "resource-tls-v1.2.3").readlink() == installed
 
 
-def test_a_fallback_is_chosen_once(pulumi_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "fallback" in toolchain._ensure_provider("tls")
+def test_a_fallback_is_chosen_once(pulumi_home: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+    assert "fallback" in toolchain._ensure_provider("tls", stage)
     monkeypatch.setattr(toolchain, "_install", lambda *_: pytest.fail("tried again"))
-    assert "fallback" in toolchain._ensure_provider("tls")
+    assert "fallback" in toolchain._ensure_provider("tls", stage)
     link = pulumi_home / "plugins" / "resource-tls-v1.2.3" / "pulumi-resource-tls"
     assert link.readlink() == toolchain._FALLBACKS / "pulumi-resource-tls"
 
 
-def test_a_provider_on_path_replaces_the_fallback(pulumi_home: Path, tmp_path: Path) -> None:
-    toolchain._ensure_provider("tls")
+def test_the_official_plugin_is_built_where_it_cannot_be_downloaded(
+    pulumi_home: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage
+) -> None:
+    built = []
+    monkeypatch.setattr(toolchain, "build", lambda program, _: built.append(program))
+    for _ in range(2):
+        assert "official, built from its Go module" in toolchain._ensure_provider("kubernetes", stage)
+    assert built == [gobuild.KUBERNETES_PLUGIN] * 2
+    link = pulumi_home / "plugins" / "resource-kubernetes-v1.2.3" / "pulumi-resource-kubernetes"
+    assert link.readlink() == gobuild.KUBERNETES_PLUGIN.path
+
+
+def test_a_provider_on_path_replaces_the_fallback(pulumi_home: Path, tmp_path: Path, stage: Stage) -> None:
+    toolchain._ensure_provider("tls", stage)
     program = tmp_path / "path" / "pulumi-resource-tls"
     program.parent.mkdir()
     program.touch(mode=0o755)
-    assert toolchain._ensure_provider("tls") == "from PATH"
+    assert toolchain._ensure_provider("tls", stage) == "from PATH"
     assert not (pulumi_home / "plugins" / "resource-tls-v1.2.3").exists()
 
 

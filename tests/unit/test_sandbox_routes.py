@@ -82,8 +82,9 @@ def test_the_status_of_an_unchanged_verdict_is_unchanged() -> None:
     first = ingress_status(verdict, route("r"), "2026-01-01T00:00:00Z")
     again = ingress_status(verdict, {**route("r"), "status": {"ingress": first}}, "2026-01-02T00:00:00Z")
     assert again == first
+    assert [each["conditions"][0]["status"] for each in first] == ["False", "True"]
     refused = Verdict("ns", "r", "a.example", "HostAlreadyClaimed", "taken")
-    (changed,) = ingress_status(refused, {**route("r"), "status": {"ingress": first}}, "2026-01-02T00:00:00Z")
+    _, changed = ingress_status(refused, {**route("r"), "status": {"ingress": first}}, "2026-01-02T00:00:00Z")
     assert changed["conditions"] == [
         {
             "type": "Admitted",
