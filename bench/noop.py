@@ -1,12 +1,12 @@
-"""How long a run takes that changes nothing, with the fallback plugins.
+"""How long a run takes that changes nothing, with the plugins of the sandbox.
 
 `python -m bench.noop`, with the sandbox up (`python -m sandbox up`) and little else running: it deploys the registry of
 `tests/conformance/scenario`, 23 resources, runs `pulumi up` on it without a change and `pulumi preview` of an empty
-program by turns, and compares the medians. With PLUGINS=official the official plugins on PATH are measured.
+program by turns, and compares the medians. With PLUGINS=official only official plugins are measured.
 
 The empty preview is the measure of the machine: of the processors' time, for that of the clock depends on what else
 runs. With the official plugins the run without a change was seen to take 1.9 s of the clock where an empty preview took
-0.93 s of the processors. The fallback plugins may take 1.3 times as long as the official ones would here.
+0.93 s of the processors. The sandbox's may take 1.3 times as long as those would here.
 """
 
 import os

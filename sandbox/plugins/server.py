@@ -1,8 +1,8 @@
 """Serves a provider to the Pulumi engine.
 
 This sits on the gRPC stubs of the SDK and not on its `pulumi.provider.experimental` server, because that one puts a
-Python traceback into every error message, cannot keep a half-made resource in the state (`ErrorResourceInitFailed`),
-does not pass the old inputs to `diff`, and logs nothing to the engine; the official plugins do all four.
+Python traceback into every error message, does not pass the old inputs to `diff`, and logs nothing to the engine; the
+official plugins do otherwise.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import grpc.aio
 from google.protobuf import empty_pb2
 from google.protobuf.message import Message
 from pulumi.runtime import proto
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2_grpc
 
 from sandbox.plugins import rpc
 from sandbox.plugins.values import Properties, decode_properties, encode_properties
@@ -30,24 +30,6 @@ _BLOCKING_CALLS = 64
 
 class ProviderError(Exception):
     """An operation failed for a reason that the user must read; the message is shown as it is."""
-
-
-class InitError(Exception):
-    """A resource exists now but is not as it should be: it stays in the state, with the reasons.
-
-    Its inputs are those of the program, or for a resource that was read those that were found.
-    """
-
-    def __init__(
-        self, message: str, *, resource_id: str, outputs: Properties, inputs: Properties | None, reasons: list[str]
-    ) -> None:
-        super().__init__(message)
-        self.details = proto.ErrorResourceInitFailed(
-            id=resource_id,
-            properties=encode_properties(outputs),
-            inputs=None if inputs is None else encode_properties(inputs),
-            reasons=reasons,
-        )
 
 
 @dataclass(frozen=True)
@@ -71,11 +53,8 @@ class Change(IntEnum):
     """What happens to one property; the numbers are those of the protocol."""
 
     ADD = 0
-    ADD_REPLACE = 1
     DELETE = 2
-    DELETE_REPLACE = 3
     UPDATE = 4
-    UPDATE_REPLACE = 5
 
 
 @dataclass(frozen=True)
@@ -87,16 +66,12 @@ class Difference:
         replaces: paths of the properties that force a replacement.
         properties: names of the changed properties.
         detailed: each changed path with its change, or None where the plugin leaves the details to the engine.
-        input_paths: those paths of `detailed` that name a property of the inputs, not of the outputs.
-        delete_first: whether a replacement deletes the old object before it makes the new one.
     """
 
     changed: bool
     replaces: list[str] = field(default_factory=list)
     properties: list[str] = field(default_factory=list)
     detailed: dict[str, Change] | None = None
-    input_paths: frozenset[str] = frozenset()
-    delete_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,16 +92,12 @@ class Call:
         resource_id: its id; empty as long as it has none.
         preview: whether nothing may be changed.
         timeout: seconds that the operation may take; 0 means what is usual for the type.
-        proposed_name: the name that the stack's settings give a resource whose program gives none, or None.
-        may_generate_name: whether the stack's settings let the plugin generate such a name.
     """
 
     urn: Urn
     resource_id: str = ""
     preview: bool = False
     timeout: float = 0
-    proposed_name: str | None = None
-    may_generate_name: bool = True
 
 
 class ResourceType(ABC):
@@ -148,8 +119,8 @@ class ResourceType(ABC):
         """Makes a resource and returns its id and its outputs; a preview says what they would be."""
 
     @abstractmethod
-    async def read(self, call: Call, outputs: Properties, inputs: Properties) -> Current | None:
-        """Returns what exists under an id, or None; without outputs and inputs the resource is being imported."""
+    async def read(self, call: Call, outputs: Properties, inputs: Properties) -> Current:
+        """Returns what exists under an id; without outputs and inputs the resource is being imported."""
 
     @abstractmethod
     async def update(self, call: Call, outputs: Properties, new: Properties) -> Properties:
@@ -168,20 +139,14 @@ class Log:
 
     async def info(self, urn: Urn, message: str) -> None:
         """Adds a line that stays."""
-        await self._log(engine_pb2.INFO, urn, message, ephemeral=False)
+        await self._log(engine_pb2.INFO, urn, message)
 
     async def warning(self, urn: Urn, message: str) -> None:
         """Adds a warning."""
-        await self._log(engine_pb2.WARNING, urn, message, ephemeral=False)
+        await self._log(engine_pb2.WARNING, urn, message)
 
-    async def status(self, urn: Urn, message: str, *, warning: bool = False) -> None:
-        """Shows what is being waited for, until the next such line; an empty one ends that."""
-        await self._log(engine_pb2.WARNING if warning else engine_pb2.INFO, urn, message, ephemeral=True)
-
-    async def _log(
-        self, severity: engine_pb2.LogSeverity.ValueType, urn: Urn, message: str, *, ephemeral: bool
-    ) -> None:
-        request = engine_pb2.LogRequest(severity=severity, urn=urn.text, message=message, ephemeral=ephemeral)
+    async def _log(self, severity: engine_pb2.LogSeverity.ValueType, urn: Urn, message: str) -> None:
+        request = engine_pb2.LogRequest(severity=severity, urn=urn.text, message=message)
         # The stub's types know blocking channels only.
         await self._engine.Log(request)  # type: ignore[misc]
 
@@ -191,14 +156,12 @@ class Provider(ABC):
 
     Attributes:
         package: the name of its package, as in `pulumi-<package>`.
-        supports_autonaming: whether it names resources as the stack's settings say.
         accepts_secrets: whether property values come with secret markers; without, the engine itself marks those
             outputs secret whose inputs are.
         log: where its resources write to.
     """
 
     package: str
-    supports_autonaming = False
     accepts_secrets = True
     log: Log
 
@@ -206,24 +169,21 @@ class Provider(ABC):
     def resource_type(self, token: str) -> ResourceType:
         """Returns how a type is handled; raises `ProviderError` for one that this plugin does not know."""
 
-    async def configure(self, config: Properties) -> None:  # noqa: B027 - most need no settings
-        """Takes over the provider's settings, before the first resource."""
-
     async def check_config(self, config: Properties) -> Properties:
         """Returns the provider's settings as they go into the state."""
         return config
 
-    async def diff_config(self, old: Properties, new: Properties) -> Difference | None:  # noqa: ARG002 - for the overriding ones
-        """Compares the provider's settings with the earlier ones, or returns None to leave that to the engine."""
-        return None
-
     def refuse(self, token: str) -> NoReturn:
-        """Raises the error for a type, a component or a function that this plugin does not know."""
-        version = package_version(self.package)
+        """Raises the error for a type or a function that this plugin does not know."""
         raise ProviderError(
             f"{token}: this plugin stands in for the official one where that cannot be downloaded, and does not know "
-            f"it; install the official one: pulumi plugin install resource {self.package} {version}"
+            f"it; {self.advice()}"
         )
+
+    def advice(self) -> str:
+        """Returns what to do where this plugin is not enough."""
+        version = package_version(self.package)
+        return f"install the official one: pulumi plugin install resource {self.package} {version}"
 
 
 def package_version(package: str) -> str:
@@ -244,11 +204,6 @@ def _operation(handler: Handler) -> Handler:
         self.running.add(task)
         try:
             return await task
-        except InitError as error:
-            status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error))
-            status.details.add().Pack(error.details)
-            metadata = (("grpc-status-details-bin", status.SerializeToString()),)
-            return await context.abort(grpc.StatusCode.UNKNOWN, str(error), trailing_metadata=metadata)
         except ProviderError as error:
             return await context.abort(grpc.StatusCode.UNKNOWN, str(error))
         except asyncio.CancelledError:
@@ -272,8 +227,8 @@ class _Servicer(proto.ResourceProviderServicer):
     async def GetSchema(self, _request: proto.GetSchemaRequest, context: rpc.Context) -> proto.GetSchemaResponse:  # noqa: N802
         return await context.abort(
             grpc.StatusCode.UNIMPLEMENTED,
-            f"this plugin stands in for the official one of {self.provider.package} and has no schema to write code "
-            f"from; what pulumi import shows as imported, is: give it --generate-code=false and write the code by hand",
+            f"this plugin stands in for the official one where that cannot be downloaded, and has no schema to write "
+            f"code from; {self.provider.advice()}",
         )
 
     async def Cancel(self, _request: empty_pb2.Empty, _context: object) -> empty_pb2.Empty:  # noqa: N802
@@ -286,37 +241,19 @@ class _Servicer(proto.ResourceProviderServicer):
         checked = await self.provider.check_config(decode_properties(request.news))
         return proto.CheckResponse(inputs=encode_properties(checked))
 
-    @_operation
-    async def DiffConfig(self, request: proto.DiffRequest, _context: object) -> proto.DiffResponse:  # noqa: N802
-        news = decode_properties(request.news)
-        difference = await self.provider.diff_config(decode_properties(request.old_inputs), news)
-        return _diff_response(difference) if difference else proto.DiffResponse()
+    async def DiffConfig(self, _request: proto.DiffRequest, _context: object) -> proto.DiffResponse:  # noqa: N802
+        return proto.DiffResponse()
 
-    @_operation
-    async def Configure(self, request: proto.ConfigureRequest, _context: object) -> proto.ConfigureResponse:  # noqa: N802
-        await self.provider.configure(decode_properties(request.args))
-        return proto.ConfigureResponse(
-            acceptSecrets=self.provider.accepts_secrets,
-            supportsPreview=True,
-            supports_autonaming_configuration=self.provider.supports_autonaming,
-        )
+    async def Configure(self, _request: proto.ConfigureRequest, _context: object) -> proto.ConfigureResponse:  # noqa: N802
+        return proto.ConfigureResponse(acceptSecrets=self.provider.accepts_secrets, supportsPreview=True)
 
     @_operation
     async def Invoke(self, request: proto.InvokeRequest, _context: object) -> proto.InvokeResponse:  # noqa: N802
         return self.provider.refuse(request.tok)
 
     @_operation
-    async def Construct(self, request: proto.ConstructRequest, _context: object) -> proto.ConstructResponse:  # noqa: N802
-        return self.provider.refuse(request.type)
-
-    @_operation
     async def Check(self, request: proto.CheckRequest, _context: object) -> proto.CheckResponse:  # noqa: N802
-        autonaming = request.autonaming
-        call = Call(
-            Urn(request.urn),
-            proposed_name=autonaming.proposed_name or None,
-            may_generate_name=autonaming.mode != proto.CheckRequest.AutonamingOptions.DISABLE,
-        )
+        call = Call(Urn(request.urn))
         olds, news = decode_properties(request.olds), decode_properties(request.news)
         inputs, failures = await self._type_of(call).check(call, olds, news)
         return proto.CheckResponse(
@@ -340,8 +277,6 @@ class _Servicer(proto.ResourceProviderServicer):
         call = Call(Urn(request.urn), request.id)
         outputs, inputs = decode_properties(request.properties), decode_properties(request.inputs)
         current = await self._type_of(call).read(call, outputs, inputs)
-        if current is None:
-            return proto.ReadResponse()
         return proto.ReadResponse(
             id=current.resource_id,
             properties=encode_properties(current.outputs),
@@ -366,7 +301,7 @@ class _Servicer(proto.ResourceProviderServicer):
 
 def _diff_response(difference: Difference) -> proto.DiffResponse:
     detailed = {
-        path: proto.PropertyDiff(kind=change.value, inputDiff=path in difference.input_paths)  # type: ignore[arg-type]
+        path: proto.PropertyDiff(kind=change.value)  # type: ignore[arg-type]
         for path, change in (difference.detailed or {}).items()
     }
     return proto.DiffResponse(
@@ -375,7 +310,6 @@ def _diff_response(difference: Difference) -> proto.DiffResponse:
         diffs=difference.properties,
         detailedDiff=detailed,
         hasDetailedDiff=difference.detailed is not None,
-        deleteBeforeReplace=difference.delete_first,
     )
 
 

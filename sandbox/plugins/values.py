@@ -77,21 +77,3 @@ def reveal(value: Json) -> Json:
     if isinstance(value, list):
         return [reveal(item) for item in value]
     return value
-
-
-def has_unknown(value: Json) -> bool:
-    """Says whether a value is unknown or contains an unknown value."""
-    if isinstance(value, dict):
-        return any(has_unknown(item) for item in value.values())
-    if isinstance(value, list):
-        return any(has_unknown(item) for item in value)
-    return bool(value == UNKNOWN)
-
-
-def has_secret(value: Json) -> bool:
-    """Says whether a value is secret or contains a secret value."""
-    if is_secret(value):
-        return True
-    if isinstance(value, dict):
-        return any(has_secret(item) for item in value.values())
-    return isinstance(value, list) and any(has_secret(item) for item in value)

@@ -17,13 +17,13 @@ from google.protobuf import json_format
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from pulumi.runtime import proto
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2_grpc
 
+from sandbox import layout
 from tests.conftest import ROOT
 
 FALLBACKS = ROOT / "sandbox" / "plugins" / "bin"
 STACK = "urn:pulumi:test::conformance"
-_SEED = "nD765Q34mJ00eHlfmYWLXAfV27e5REjTknvJVbFzqos="
 
 Answer = dict[str, Any]
 """A message of the protocol in its JSON form: what has its default value, such as the change `ADD`, is not in it."""
@@ -31,42 +31,24 @@ Values = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """A call ended with an error.
-
-    Attributes:
-        message: what the user reads.
-        left: for a resource that exists but failed to become ready: `id`, `properties`, `inputs` and `reasons`.
-    """
+    """A call ended with an error, whose message the user reads."""
 
     def __init__(self, error: grpc.RpcError) -> None:
         assert isinstance(error, grpc.Call)
-        self.message: str = error.details() or ""
-        self.left: Answer = {}
-        super().__init__(self.message)
-        for key, value in error.trailing_metadata() or ():
-            if key == "grpc-status-details-bin":
-                left = proto.ErrorResourceInitFailed()
-                assert isinstance(value, bytes)
-                status_pb2.Status.FromString(value).details[0].Unpack(left)
-                self.left = json_format.MessageToDict(left)
+        super().__init__(error.details())
 
 
 class Engine(engine_pb2_grpc.EngineServicer):
-    """The engine's side: takes down what a plugin logs."""
+    """The engine's side: takes what a plugin logs."""
 
-    def __init__(self) -> None:
-        self.lines: list[engine_pb2.LogRequest] = []
-
-    def Log(self, request: engine_pb2.LogRequest, _context: object) -> Empty:  # noqa: N802 - the protocol's name
-        self.lines.append(request)
+    def Log(self, _request: engine_pb2.LogRequest, _context: object) -> Empty:  # noqa: N802 - the protocol's name
         return Empty()
 
 
 class Plugin:
     """One running plugin; every call returns the answer in its JSON form, or raises `RefusedError`."""
 
-    def __init__(self, stub: provider_pb2_grpc.ResourceProviderStub, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, stub: provider_pb2_grpc.ResourceProviderStub) -> None:
         self._stub = stub
 
     def call(self, method: str, message: type[Message], **fields: Any) -> Answer:
@@ -96,12 +78,8 @@ class Plugin:
         """Compares the provider's settings with earlier ones."""
         return self.call("DiffConfig", proto.DiffRequest, olds=old, oldInputs=old, news=new)
 
-    def cancel(self) -> Answer:
-        """Asks the plugin to end what it does."""
-        return self.call("Cancel", Empty)
-
     def resource(self, token: str, name: str) -> "Resource":
-        """Returns a resource by its type token, such as `kubernetes:core/v1:ConfigMap`, and its name in the program."""
+        """Returns a resource by its type token, such as `command:local:Command`, and its name in the program."""
         return Resource(self, token, name)
 
 
@@ -110,11 +88,10 @@ class Resource:
 
     def __init__(self, plugin: Plugin, token: str, name: str) -> None:
         self._plugin = plugin
-        self.urn = f"{STACK}::{token}::{name}"
-        self._fields = {"urn": self.urn, "name": name, "type": token}
+        self._fields = {"urn": f"{STACK}::{token}::{name}", "name": name, "type": token}
 
-    def check(self, news: Values, olds: Values | None = None, **fields: Any) -> Answer:
-        return self._call("Check", proto.CheckRequest, olds=olds or {}, news=news, randomSeed=_SEED, **fields)
+    def check(self, news: Values, olds: Values | None = None) -> Answer:
+        return self._call("Check", proto.CheckRequest, olds=olds or {}, news=news)
 
     def inputs(self, news: Values, olds: Values | None = None) -> Values:
         """Returns checked inputs; nothing may be wrong with them."""
@@ -151,42 +128,29 @@ class Resource:
         """Deletes what `create` or `read` answered."""
         return self._call("Delete", proto.DeleteRequest, id=made["id"], properties=made["properties"], timeout=timeout)
 
-    def log(self) -> list[str]:
-        """Returns the lines logged for it: `status: …` for those that the next one replaces."""
-        return [
-            f"{'status' if line.ephemeral else engine_pb2.LogSeverity.Name(line.severity).lower()}: {line.message}"
-            for line in self._plugin.engine.lines
-            if line.urn == self.urn
-        ]
-
     def _call(self, method: str, message: type[Message], **fields: Any) -> Answer:
         return self._plugin.call(method, message, **fields, **self._fields)
 
 
 def program(package: str) -> Path:
-    """Returns the plugin to ask: the fallback, or with PLUGINS=official the one found on PATH."""
+    """Returns the plugin to ask: the fallback if there is one, else (or with PLUGINS=official) the official one."""
     name = f"pulumi-resource-{package}"
-    match os.environ.get("PLUGINS", "fallback"):
-        case "fallback":
-            return FALLBACKS / name
-        case "official":
-            found = shutil.which(name)
-            if found is None or FALLBACKS in Path(found).resolve().parents:
-                pytest.fail(
-                    f"PLUGINS=official: no {name} on PATH: pulumi plugin install resource {package} "
-                    f"{version(f'pulumi-{package}')}, and add its folder to PATH"
-                )
+    fallback = FALLBACKS / name
+    if fallback.exists() and os.environ.get("PLUGINS") != "official":
+        return fallback
+    wanted = version(f"pulumi-{package}")
+    installed = layout.PULUMI_HOME / "plugins" / f"resource-{package}-v{wanted}" / name
+    for found in (shutil.which(name), shutil.which(installed)):
+        if found and FALLBACKS not in Path(found).resolve().parents:
             return Path(found)
-        case other:
-            pytest.fail(f"PLUGINS={other}: neither fallback nor official")
+    pytest.fail(f"no official {name}: pulumi plugin install resource {package} {wanted}, and add its folder to PATH")
 
 
 @contextmanager
 def start(package: str) -> Iterator[Plugin]:
     """Starts a plugin; nothing of it is left in the end."""
     server = grpc.server(ThreadPoolExecutor(max_workers=4))
-    engine = Engine()
-    engine_pb2_grpc.add_EngineServicer_to_server(engine, server)
+    engine_pb2_grpc.add_EngineServicer_to_server(Engine(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -203,7 +167,7 @@ def start(package: str) -> Iterator[Plugin]:
         address = f"127.0.0.1:{process.stdout.readline().strip()}"
         unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         with grpc.insecure_channel(address, options=unlimited) as channel:
-            yield Plugin(provider_pb2_grpc.ResourceProviderStub(channel), engine)
+            yield Plugin(provider_pb2_grpc.ResourceProviderStub(channel))
     finally:
         process.kill()
         process.communicate()

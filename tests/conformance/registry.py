@@ -11,7 +11,6 @@ from uuid import uuid4
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from sandbox import layout
-from tests.conformance import plugin
 from tests.conftest import make_ca
 from tests.engine.conftest import Project
 from tests.machine import running
@@ -91,7 +90,7 @@ def prepared(kubeconfig: Path, folder: Path) -> Iterator[Scenario]:
     ca, key = make_ca("lab-ca")
     with running(files) as machine:
         scenario = Scenario(
-            Project(program, str(layout.BIN / "pulumi"), plugin.program),
+            Project(program, str(layout.BIN / "pulumi")),
             {
                 "name": f"scenario-{uuid4().hex[:8]}",
                 "kubeconfig": str(kubeconfig),

@@ -1,4 +1,4 @@
-"""A Pulumi project with a real engine, the fallback plugins and language host."""
+"""A Pulumi project with a real engine, its plugins and the fallback language host."""
 
 import os
 import shutil
@@ -6,31 +6,30 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from sandbox import layout
-from tests.conformance.conftest import kubeconfig, namespace
+from tests.cluster.conftest import kubeconfig, kubectl
+from tests.conformance.plugin import FALLBACKS, program
 
-__all__ = ["kubeconfig", "namespace"]
-
-FALLBACKS = Path(__file__).resolve().parents[2] / "sandbox" / "plugins" / "bin"
+__all__ = ["kubeconfig"]
 
 
 class Project:
-    """A Pulumi project in a folder of its own, with nothing but the fallbacks installed, or other plugins."""
+    """A Pulumi project in a folder of its own, with only the fallbacks and Kubernetes' official plugin installed."""
 
-    def __init__(self, folder: Path, engine: str, plugin_of: Callable[[str], Path] | None = None) -> None:
+    def __init__(self, folder: Path, engine: str) -> None:
         self.folder = folder
         self._engine = engine
         links = {folder / "bin" / "pulumi-language-python": FALLBACKS / "pulumi-language-python"}
         for name in ("kubernetes", "tls", "command"):
-            plugin = f"pulumi-resource-{name}"
-            home = folder / "home" / "plugins" / f"resource-{name}-v{version(f'pulumi-{name}')}"
-            links[home / plugin] = plugin_of(name) if plugin_of else FALLBACKS / plugin
+            plugin = program(name)
+            links[folder / "home" / "plugins" / f"resource-{name}-v{version(f'pulumi-{name}')}" / plugin.name] = plugin
         for link, target in links.items():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(target)
@@ -93,6 +92,15 @@ def new_project(folder: Path) -> Project:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return new_project(tmp_path)
+
+
+@pytest.fixture
+def namespace(kubeconfig: Path) -> Iterator[str]:  # noqa: ARG001 - needs the cluster
+    """A namespace that is gone after the test."""
+    name = f"engine-{uuid4().hex[:8]}"
+    kubectl("create", "namespace", name)
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

@@ -1,4 +1,4 @@
-"""Objects that exist already come under a stack's care with the fallback plugins."""
+"""Objects that exist already come under a stack's care."""
 
 from pathlib import Path
 

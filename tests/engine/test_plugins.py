@@ -81,16 +81,19 @@ def test_the_virtual_environment_of_the_project_runs_the_program(project: Projec
 
 
 @pytest.mark.parametrize(
-    ("package", "program"),
+    "program",
     [
-        pytest.param("tls", "pulumi.CustomResource('tls:index/other:Other', 'a', {})", id="type"),
-        pytest.param("tls", "pulumi_tls.get_public_key(private_key_pem='a')", id="function"),
-        pytest.param("kubernetes", "pulumi_kubernetes.yaml.v2.ConfigGroup('a', objs=[])", id="component"),
+        pytest.param("pulumi.CustomResource('tls:index/other:Other', 'a', {})", id="type"),
+        pytest.param("pulumi_tls.get_public_key(private_key_pem='a')", id="function"),
     ],
 )
-def test_what_is_not_known_names_the_plugin_to_install(project: Project, package: str, program: str) -> None:
-    project.write(f"import pulumi, pulumi_{package}\n{program}\n")
-    assert f"pulumi plugin install resource {package} " in project.pulumi("preview", fails=True)
+def test_what_is_not_known_names_the_plugin_to_install(project: Project, program: str) -> None:
+    project.write(f"import pulumi, pulumi_tls\n{program}\n")
+    assert "pulumi plugin install resource tls " in project.pulumi("preview", fails=True)
+
+
+def test_a_schema_comes_with_the_official_plugin_alone(project: Project) -> None:
+    assert "pulumi plugin install resource tls " in project.pulumi("package", "get-schema", "tls", fails=True)
 
 
 def test_an_interrupt_ends_a_command(project: Project) -> None:

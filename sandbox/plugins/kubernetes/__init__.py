@@ -1,1 +1,0 @@
-"""The `kubernetes` provider: any kind that the cluster's API server knows, built in or custom."""
