@@ -183,6 +183,7 @@ def run_pod(name: str, image: str, node_name: str) -> None:
         "metadata": {"name": name},
         "spec": {
             "nodeSelector": {"kubernetes.io/hostname": node_name},
+            "tolerations": [{"operator": "Exists"}],
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 1,
             "containers": [{"name": "it", "image": image, "imagePullPolicy": pull, "command": ["true"]}],

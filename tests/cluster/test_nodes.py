@@ -94,13 +94,14 @@ def test_a_route_is_known_to_nodes_and_pods(stack: Stack, urls: dict[str, list[s
 @on_each_node
 def test_each_node_answers_to_ssh_with_its_own_pinned_key(stack: Stack, each: Node) -> None:  # noqa: ARG001
     async def hostname() -> object:
-        address, pinned, key = str(each.address), str(layout.SSH / "known_hosts"), str(layout.SSH / "id_ed25519")
+        pinned, key = str(layout.SSH / "known_hosts"), str(layout.SSH / "id_ed25519")
         async with asyncssh.connect(
-            address, username="root", known_hosts=pinned, client_keys=[key], config=[]
+            each.host, each.ssh_port, username=each.ssh_user, known_hosts=pinned, client_keys=[key], config=[]
         ) as login:
-            return (await login.run("hostname", check=True)).stdout
+            # On one it is root already, on the other a user who may become it.
+            return (await login.run("sudo -n id -u && hostname", check=True)).stdout
 
-    assert asyncio.run(hostname()) == f"{each.name}\n"
+    assert asyncio.run(hostname()) == f"0\n{each.name}\n"
     assert len({line.split()[-1] for line in (layout.SSH / "known_hosts").read_text().splitlines()}) == len(NODES)
 
 
