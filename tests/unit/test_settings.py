@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncssh
 import pulumi
 import pytest
 import yaml
@@ -407,38 +406,11 @@ def test_something_that_is_no_certificate_is_refused(load: Load, cluster: Cluste
         load(cluster.config)
 
 
-def test_an_rsa_host_key_alone_is_refused(load: Load, cluster: Cluster) -> None:
-    known_hosts = Path(cluster.config["ssh"]["knownHostsFile"])
-    key = asyncssh.generate_private_key("ssh-rsa", key_size=2048).export_public_key().decode()
-    known_hosts.write_text(f"192.0.2.1 {key}")
-    with pytest.raises(pulumi.RunError, match=r"ssh-keyscan -t ed25519 -p 22 192\.0\.2\.1"):
-        load(cluster.config)
-
-
 @pytest.mark.parametrize("content", [b"192.0.2.1", b"\xff\xfe"])
 def test_a_file_that_has_no_host_keys_is_refused(load: Load, cluster: Cluster, content: bytes) -> None:
     (cluster.folder / "known_hosts").write_bytes(content)
     with pytest.raises(pulumi.RunError, match=r"registry:ssh\.knownHostsFile '.*' has no host keys \(.*\): put there"):
         load(cluster.config)
-
-
-@pytest.mark.parametrize("mark", ["@revoked", "@cert-authority"])
-def test_a_host_key_that_is_no_longer_one_or_of_an_authority_is_refused(
-    load: Load, cluster: Cluster, mark: str
-) -> None:
-    known_hosts = cluster.folder / "known_hosts"
-    good = known_hosts.read_text()
-    known_hosts.write_text(f"{mark} {good}" + (good if mark == "@revoked" else ""))
-    with pytest.raises(pulumi.RunError, match="has no ed25519 or ecdsa host key of node 'node1'"):
-        load(cluster.config)
-
-
-def test_a_hashed_host_name_is_known(load: Load, cluster: Cluster) -> None:
-    known_hosts = cluster.folder / "known_hosts"
-    subprocess.run(["ssh-keygen", "-q", "-H", "-f", known_hosts], check=True, capture_output=True)
-    assert known_hosts.read_text().startswith("|1|")
-    loaded = load(cluster.config)
-    assert loaded.ssh.host_key(loaded.nodes[0]).startswith("ssh-ed25519 AAAA")
 
 
 def test_a_login_needs_a_key_or_an_agent(load: Load, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
