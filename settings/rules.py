@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _DNS_NAME_MAX = 253
 _RSA_BITS_MIN = 2048
 _IMAGE = re.compile(
@@ -72,11 +73,18 @@ def dns_name(value: str) -> str:
     return value
 
 
+def object_name(value: str) -> str:
+    """A DNS-1123 subdomain, as names of most objects in a cluster are."""
+    if len(value) > _DNS_NAME_MAX or not _SUBDOMAIN.fullmatch(value):
+        raise ValueError(
+            "must be a Kubernetes object name: lower-case letters, digits, '-' and '.', such as 'node1.example.com'"
+        )
+    return value
+
+
 def node_name(value: str) -> str:
-    """A name of one node."""
-    if re.search(r"\{.*\}", value):
-        raise ValueError("has a brace range, and those are not expanded: list every node")
-    return dns_name(value)
+    """Name of one node, as the cluster has it."""
+    return object_name(_without_range(value))
 
 
 def address(value: str) -> str:
@@ -84,7 +92,7 @@ def address(value: str) -> str:
     try:
         return str(ip_address(value))
     except ValueError:
-        return node_name(value)
+        return dns_name(_without_range(value))
 
 
 def image(value: str) -> str:
@@ -256,6 +264,12 @@ def login_key(value: Path) -> Path:
         raise ValueError(
             f"cannot be used ({error}): give a private key without passphrase, or leave it out and use the SSH agent"
         ) from error
+    return value
+
+
+def _without_range(value: str) -> str:
+    if re.search(r"\{.*\}", value):
+        raise ValueError("has a brace range, and those are not expanded: list every node")
     return value
 
 

@@ -18,7 +18,7 @@ class HostPathSettings(Section):
 
     kind: Literal["hostPath"]
     """`hostPath`."""
-    node: Annotated[str, AfterValidator(rules.dns_name)]
+    node: Annotated[str, AfterValidator(rules.node_name)]
     """Name of the Kubernetes node that has the folder; it must be one of `nodes`."""
     path: Annotated[str, AfterValidator(rules.storage_path)]
     """Absolute path of the folder."""
@@ -89,7 +89,7 @@ class ExistingClaimSettings(_ClaimSettings):
 
     kind: Literal["existingClaim"]
     """`existingClaim`."""
-    name: Annotated[str, AfterValidator(rules.dns_name)]
+    name: Annotated[str, AfterValidator(rules.object_name)]
     """Name of the claim."""
 
 

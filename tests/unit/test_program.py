@@ -208,6 +208,16 @@ def test_a_node_may_have_a_port_and_a_login_user_of_its_own(cluster: Cluster, mo
         assert logins["node2"][act].startswith("sudo -n sh -c ")
 
 
+@pytest.mark.parametrize("name", ["10.177.48.66", "cn-hangzhou.192.168.0.12", "worker.1"])
+def test_a_node_may_have_any_name_that_a_cluster_gives(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    cluster.config["nodes"][0]["name"] = cluster.config["storage"]["node"] = name
+    program = run_program(cluster, monkeypatch, SigningMocks(), preview=False)
+    assert program.inputs(f"trust-{name}")["connection"]["host"] == "192.0.2.1"
+    assert "/registry" in program.inputs("storage-hostpath-folder")["stdin"]
+
+
 def test_keys_reach_the_engine_as_secrets_only(program: RecordingMonitor) -> None:
     def without_secrets(value: Any) -> Any:
         if is_secret(value):

@@ -114,7 +114,14 @@ def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
         ("nodes.0.host", "-oProxyCommand=id", "must be a host name"),
         ("nodes.0.host", ".".join(["a" * 60] * 5), "must be a host name"),
         ("nodes.0.name", "node{1..2}", "registry:nodes[0].name 'node{1..2}' has a brace range"),
-        ("nodes.0.name", "node1\n", r"registry:nodes[0].name 'node1\n' must be a host name"),
+        ("nodes.0.name", "node1\n", r"registry:nodes[0].name 'node1\n' must be a Kubernetes object name: lower-case"),
+        ("nodes.0.name", "Node1", "registry:nodes[0].name 'Node1' must be a Kubernetes object name"),
+        ("nodes.0.name", "node1.", "must be a Kubernetes object name"),
+        ("nodes.0.name", "node..1", "must be a Kubernetes object name"),
+        ("nodes.0.name", "-node1", "must be a Kubernetes object name"),
+        ("nodes.0.name", "node_1", "must be a Kubernetes object name"),
+        ("nodes.0.name", ".".join(["a" * 63] * 4), "must be a Kubernetes object name"),
+        ("storage.node", "Node1", "registry:storage.node 'Node1' must be a Kubernetes object name"),
         ("nodes.0.port", 0, "registry:nodes[0].port '0' must be at least 1"),
         ("nodes.0.port", 70000, "registry:nodes[0].port '70000' must be at most 65535"),
         ("nodes.0.port", "ssh", "registry:nodes[0].port 'ssh' must be a whole number"),
@@ -315,6 +322,18 @@ def test_more_nodes_than_one_stack_can_serve_are_refused(load: Load, cluster: Cl
     nodes = [{"name": f"node{number}", "host": f"192.0.2.{number}"} for number in range(1, 66)]
     with pytest.raises(pulumi.RunError, match="nodes has 65 entries"):
         load(changed(cluster.config, "nodes", nodes))
+
+
+@pytest.mark.parametrize(
+    "name", ["10.177.48.66", "cn-hangzhou.192.168.0.12", "worker.1", "1", "ip-10-0-0-1.ec2.internal", "a" * 64]
+)
+def test_every_name_that_a_cluster_gives_to_a_node_is_taken(load: Load, cluster: Cluster, name: str) -> None:
+    loaded = load(changed(changed(cluster.config, "nodes.0.name", name), "storage.node", name))
+    assert [node.name for node in loaded.nodes] == [name]
+
+
+def test_a_claim_may_have_every_name_that_a_cluster_takes(load: Load, cluster: Cluster) -> None:
+    assert load(cluster.config | {"storage": EXISTING | {"name": "images-1.2"}})
 
 
 @pytest.mark.parametrize("setting", ["ca.keyFile", "ssh.privateKeyFile"])
