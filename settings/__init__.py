@@ -38,8 +38,8 @@ class SettingsError(Exception):
 class ClusterSettings(Section):
     """The cluster that the stack is for; a kubeconfig that leads to any other is refused before anything is asked."""
 
-    server: Annotated[str, AfterValidator(rules.https_url)]
-    """URL of its API server."""
+    server: Annotated[str, AfterValidator(rules.server_url)]
+    """URL of its API server, with the path if it has one."""
     ca_sha256: Annotated[str, AfterValidator(rules.fingerprint)] | None = None
     """SHA-256 fingerprint of the CA that signs the API server's certificate, which no other cluster can pretend to."""
 

@@ -116,7 +116,7 @@ class S3Settings(Section):
     """Name of the bucket, which exists."""
     region: str = Field(min_length=1)
     """Region of the bucket; stores without regions take `us-east-1`."""
-    endpoint: Annotated[str, AfterValidator(rules.https_url)] | None = None
+    endpoint: Annotated[str, AfterValidator(rules.endpoint_url)] | None = None
     """URL of the store, `https://host:port`; Amazon's unless set."""
     ca_file: Annotated[Path, AfterValidator(rules.certificates)] | None = None
     """Certificates of the CAs that signed the store's certificate (PEM), besides those that the image trusts."""

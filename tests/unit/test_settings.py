@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from copy import deepcopy
@@ -73,6 +74,13 @@ def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
         ("image", None, "registry:image is missing: set it"),
         ("cluster", None, "registry:cluster is missing: set it"),
         ("cluster.server", "http://192.0.2.1", "registry:cluster.server 'http://192.0.2.1' must be an https URL"),
+        ("cluster.server", "192.0.2.1:6443", "must be an https URL"),
+        ("cluster.server", "https://", "must be an https URL"),
+        ("cluster.server", "https:///k8s", "must be an https URL"),
+        ("cluster.server", "https://192.0.2.1:99999", "must be an https URL"),
+        ("cluster.server", "https://192.0.2.1 ", "must be an https URL"),
+        ("cluster.server", "https://192.0.2.1/?a=b", "must be an https URL"),
+        ("cluster.server", "https://me@192.0.2.1", "must be an https URL"),
         ("cluster.caSha256", "abc", "registry:cluster.caSha256 'abc' must be a SHA-256 fingerprint"),
         ("replicas", -1, "registry:replicas '-1' must be at least 0"),
         ("replicas", "two", "registry:replicas 'two' must be a whole number"),
@@ -216,8 +224,9 @@ def test_each_kind_of_storage_says_its_limits(
         ({"kind": "claim"}, "registry:storage.size is missing"),
         (CLAIM | {"accessMode": "ReadOnlyMany"}, "'ReadOnlyMany' must be 'ReadWriteOnce' or 'ReadWriteMany'"),
         (EXISTING | {"size": "1Gi"}, "registry:storage.size is not a setting"),
-        (S3 | {"endpoint": "http://s3.example.com"}, "must be an https URL without a path"),
-        (S3 | {"endpoint": "s3.example.com:9000"}, "must be an https URL without a path"),
+        (S3 | {"endpoint": "http://s3.example.com"}, "must be an https URL"),
+        (S3 | {"endpoint": "s3.example.com:9000"}, "must be an https URL"),
+        (S3 | {"endpoint": "https://s3.example.com/bucket"}, "must be an https URL without a path"),
         (S3 | {"caFile": "/nowhere"}, "registry:storage.caFile '/nowhere' cannot be read"),
         (S3 | {"bucket": "ab"}, "registry:storage.bucket 'ab' must have at least 3 characters"),
         (S3 | {"secretKey": 4711}, "registry:storage.secretKey '…' must be text: put it in quotes"),
@@ -250,11 +259,69 @@ def test_the_keys_of_an_object_store_are_secrets(load: Load, cluster: Cluster) -
     assert "very secret" not in repr(loaded)
 
 
-def test_a_kubeconfig_of_another_cluster_is_refused(load: Load, cluster: Cluster) -> None:
+def lead_to(cluster: Cluster, server: str) -> None:
+    """Lets the kubeconfig lead to another API server."""
+    kubeconfig = deepcopy(KUBECONFIG)
+    kubeconfig["clusters"][0]["cluster"]["server"] = server
+    (cluster.folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
+
+
+SPELLINGS = [
+    ("https://rancher.example.com/k8s/clusters/c-abc12", "https://rancher.example.com/k8s/clusters/c-abc12/"),
+    ("https://kas.gitlab.com/k8s-proxy", "https://KAS.gitlab.com:443/k8s-proxy/"),
+    ("https://api.example.com:6443", "https://API.Example.com:6443/"),
+    ("https://api.example.com", "https://api.example.com:443"),
+    ("https://api.example.com", "HTTPS://api.example.com/"),
+    ("https://[fd00::1]:6443", "https://[FD00:0::1]:6443"),
+    ("https://[fd00::1]", "https://[fd00::1]:443/"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), [*SPELLINGS, *[(other, one) for one, other in SPELLINGS]])
+def test_an_api_server_may_be_spelt_in_every_way(load: Load, cluster: Cluster, one: str, other: str) -> None:
+    lead_to(cluster, one)
+    assert load(changed(cluster.config, "cluster.server", other)).cluster.server in (one, other)
+
+
+@pytest.mark.parametrize(
+    ("leads_to", "named"),
+    [
+        ("https://lab.example.com:6443", "https://prod.example.com:6443"),
+        ("https://api.example.com:6443", "https://api.example.com:6444"),
+        ("https://api.example.com:6443", "https://api.example.com"),
+        ("https://rancher.example.com/k8s/clusters/c-abc12", "https://rancher.example.com/k8s/clusters/c-abc13"),
+        ("https://rancher.example.com/k8s/clusters/c-abc12", "https://rancher.example.com/k8s/clusters/C-ABC12"),
+        ("https://rancher.example.com/k8s/clusters/c-abc12", "https://rancher.example.com"),
+        ("https://[fd00::1]:6443", "https://[fd00::2]:6443"),
+    ],
+)
+def test_a_kubeconfig_of_another_cluster_is_refused(load: Load, cluster: Cluster, leads_to: str, named: str) -> None:
+    lead_to(cluster, leads_to)
+    with pytest.raises(pulumi.RunError, match=re.escape(f"leads to {leads_to}, but cluster.server is {named}: ")):
+        load(changed(cluster.config, "cluster.server", named))
+
+
+def test_a_kubeconfig_that_leads_to_plain_http_is_refused(load: Load, cluster: Cluster) -> None:
+    lead_to(cluster, "http://192.0.2.1:6443")
     with pytest.raises(
-        pulumi.RunError, match=r"leads to https://192\.0\.2\.1:6443, but cluster\.server is https://prod"
+        pulumi.RunError, match=r"kubeconfig '.*' leads to 'http://192\.0\.2\.1:6443', which must be an ht"
     ):
-        load(changed(cluster.config, "cluster.server", "https://prod.example.com"))
+        load(cluster.config)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "taken"),
+    [
+        ("https://s3.example.com/", "https://s3.example.com"),
+        ("https://S3.example.com:9000/", "https://s3.example.com:9000"),
+        ("https://s3.example.com:443", "https://s3.example.com"),
+        ("https://[fd00::1]:9000", "https://[fd00::1]:9000"),
+    ],
+)
+def test_an_object_store_may_be_spelt_in_every_way(load: Load, cluster: Cluster, endpoint: str, taken: str) -> None:
+    loaded = load(cluster.config | {"storage": S3 | {"endpoint": endpoint}}).storage
+    assert isinstance(loaded, S3Settings)
+    assert loaded.endpoint == taken
 
 
 def test_a_kubeconfig_that_trusts_another_ca_is_refused(load: Load, cluster: Cluster) -> None:
