@@ -163,7 +163,8 @@ def _is_pulled(container: Object) -> bool:
     if waiting.get("reason") in _NOT_PULLED:
         raise Fault(
             f"kubelet cannot pull {container['image']}: {waiting.get('message', waiting['reason'])}",
-            "see whether its container runtime reads /etc/docker/certs.d, and the kubelet's log",
+            "see the kubelet's log, and whether its container runtime reads /etc/docker/certs.d: containerd does if "
+            "that is the `config_path` of its registries, and if it was restarted since",
         )
     # It fails to start, for there is nothing in the image that could.
     return bool(container["state"]) and waiting.get("reason", "") not in _STILL_PULLING
