@@ -26,7 +26,7 @@ nodes = {
     node.name: Ssh(
         host=node.host,
         port=node.port,
-        user=stack.ssh.user,
+        user=stack.ssh.user_on(node),
         host_key=stack.ssh.host_key(node),
         private_key=stack.ssh.private_key,
     )

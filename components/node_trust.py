@@ -11,7 +11,11 @@ import pulumi_command as command
 from components.endpoints import Endpoints
 from components.ssh import Ssh
 
-_SCRIPT = Path(__file__).with_suffix(".sh").read_text()
+_FILES = Path(__file__).with_suffix(".sh").read_text()
+TRUST = f"{Path(__file__).with_name('node_runtime.sh').read_text()}verb=trust\n{_FILES}"
+"""Shell script that makes a node trust a registry; stdin is a `trust_request`."""
+FORGET = f"verb=forget\n{_FILES}"
+"""Shell script that takes that back, whatever the node's container runtime reads by now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,8 @@ class NodeTrust(pulumi.ComponentResource):
     One SSH connection a node, all nodes side by side. Each file is written beside its place, flushed, moved
     there at once and read back by its SHA-256. Folders carry a mark of their owner: those that a change of
     names leaves behind are removed, as are all when the node leaves the settings or the stack is destroyed.
-    What others put there is never touched; another certificate in a place of ours is an error.
+    What others put there is never touched; another certificate in a place of ours is an error, and so is a
+    containerd that does not read these folders: nothing is written then.
     """
 
     files: pulumi.Output[dict[str, list[str]]]
@@ -50,8 +55,8 @@ class NodeTrust(pulumi.ComponentResource):
                 node: command.remote.Command(
                     f"{name}-{node}",
                     connection=ssh.connection,
-                    create=ssh.as_root(f"verb=trust\n{_SCRIPT}"),
-                    delete=ssh.as_root(f"verb=forget\n{_SCRIPT}"),
+                    create=ssh.as_root(TRUST),
+                    delete=ssh.as_root(FORGET),
                     stdin=stdin,
                     add_previous_output_in_env=False,
                     logging=command.remote.Logging.NONE,

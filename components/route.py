@@ -7,7 +7,8 @@ import pulumi_kubernetes as k8s
 
 from components.endpoints import PORT_NAME
 
-_ADMITTED = 'jsonpath={.status.ingress[0].conditions[?(@.type=="Admitted")].status}=True'
+# Matches nothing but an admitting router's condition: where a path has several matches, the plugin looks at the first.
+_ADMITTED = 'jsonpath={.status.ingress[*].conditions[?(@.type=="Admitted" && @.status=="True")]}'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class RouteArgs:
 class Route(pulumi.ComponentResource):
     """An OpenShift Route that passes TLS through to the registry: clients see the registry's own certificate.
 
-    `up` ends when a router has admitted the Route, and fails when none has within two minutes.
+    `up` ends when one of the routers has admitted the Route, and fails when none has within two minutes.
     """
 
     host: pulumi.Output[str]

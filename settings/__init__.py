@@ -21,6 +21,7 @@ from settings.section import Section
 from settings.storage import ClaimSettings, EmptyDirSettings, HostPathSettings, StorageSettings
 
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+_SSH_PORT = 22
 _NODES_MAX = 64
 _HOURS_ON_MACOS = 825 * 24
 _PROJECT = "registry"
@@ -37,8 +38,8 @@ class SettingsError(Exception):
 class ClusterSettings(Section):
     """The cluster that the stack is for; a kubeconfig that leads to any other is refused before anything is asked."""
 
-    server: Annotated[str, AfterValidator(rules.https_url)]
-    """URL of its API server."""
+    server: Annotated[str, AfterValidator(rules.server_url)]
+    """URL of its API server, with the path if it has one."""
     ca_sha256: Annotated[str, AfterValidator(rules.fingerprint)] | None = None
     """SHA-256 fingerprint of the CA that signs the API server's certificate, which no other cluster can pretend to."""
 
@@ -100,17 +101,24 @@ class NodeSettings(Section):
     """Name of the Kubernetes node."""
     host: Address
     """Host name or IP address of its SSH server."""
-    port: int = Field(default=22, ge=1, le=65535)
+    port: int = Field(default=_SSH_PORT, ge=1, le=65535)
     """TCP port of its SSH server."""
+    user: str | None = Field(default=None, min_length=1)
+    """Login user of this node: root, or one who may run `sudo` without a password; `ssh.user` unless set."""
+
+    @property
+    def known_names(self) -> list[str]:
+        """Its names in a known_hosts file, in the order in which ssh looks for them."""
+        return [self.host] if self.port == _SSH_PORT else [f"[{self.host}]:{self.port}", self.host]
 
 
 class SshSettings(Section):
     """Login to the nodes."""
 
     user: str = Field(min_length=1)
-    """Login user: root, or one who may run `sudo` without a password."""
+    """Login user of nodes that have none of their own: root, or one who may run `sudo` without a password."""
     known_hosts_file: Annotated[Path, AfterValidator(rules.known_hosts)]
-    """The nodes' host keys, in OpenSSH's known_hosts format, as `ssh-keyscan -t ed25519` prints them."""
+    """The nodes' host keys, in OpenSSH's known_hosts format, as `ssh-keyscan -t ed25519` prints them; hashed or not."""
     private_key_file: Annotated[Path, AfterValidator(rules.login_key)] | None = None
     """Login key (PEM); without one the SSH agent is asked."""
 
@@ -119,20 +127,38 @@ class SshSettings(Section):
         """The login key (PEM), a secret."""
         return pulumi.Output.secret(self.private_key_file.read_text()) if self.private_key_file else None
 
+    def user_on(self, node: NodeSettings) -> str:
+        """The login user of a node."""
+        return node.user or self.user
+
     def host_key(self, node: NodeSettings) -> str:
         """The node's host key, as `ssh-ed25519 AAAA…`.
 
         Raises:
             ValueError: the file has none that Pulumi's SSH client can verify.
         """
-        keys, _, revoked, *_ = asyncssh.match_known_hosts(str(self.known_hosts_file), node.host, node.host, node.port)
-        for key in keys:
-            if key.get_algorithm() in _HOST_KEY_TYPES and key not in revoked:
-                return key.export_public_key().decode().strip()
+        known = asyncssh.read_known_hosts(str(self.known_hosts_file))
+        found = [known.match(name, "", None) for name in node.known_names]
+        revoked = [key for _, _, keys, *_ in found for key in keys]
+        usable = [key for keys, *_ in found for key in keys if key.get_algorithm() in _HOST_KEY_TYPES]
+        for key in usable:
+            if key not in revoked:
+                algorithm, data, *_ = key.export_public_key().decode().split()
+                return f"{algorithm} {data}"
+        if usable:
+            raise ValueError(
+                f"'{self.known_hosts_file}' has only revoked host keys of node '{node.name}' ({node.host}): "
+                "give the node a new one, and add that"
+            )
         raise ValueError(
             f"'{self.known_hosts_file}' has no ed25519 or ecdsa host key of node '{node.name}' ({node.host}): "
-            f"check and add what `ssh-keyscan -t ed25519 -p {node.port} {node.host}` prints"
+            f"check and add what `{self.scan(node)}` prints"
         )
+
+    def scan(self, node: NodeSettings) -> str:
+        """The command that prints a node's host key as a line for the file."""
+        hashed = "-H " if "|1|" in self.known_hosts_file.read_text() else ""
+        return f"ssh-keyscan {hashed}-t ed25519 -p {node.port} {node.host}"
 
 
 class Settings(Section):

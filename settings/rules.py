@@ -15,8 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from pydantic_core import Url
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _DNS_NAME_MAX = 253
 _RSA_BITS_MIN = 2048
 _IMAGE = re.compile(
@@ -25,6 +27,7 @@ _IMAGE = re.compile(
     r"(:(?P<tag>\w[\w.-]{0,127}))?(@sha256:(?P<digest>[0-9a-f]{64}))?",
     re.ASCII,
 )
+_HTTPS = re.compile(r"https://[^/?#@\s]+(/[^?#\s]*)?", re.IGNORECASE)
 _SHARED_FOLDERS = frozenset(
     map(
         PurePosixPath,
@@ -72,11 +75,18 @@ def dns_name(value: str) -> str:
     return value
 
 
+def object_name(value: str) -> str:
+    """A DNS-1123 subdomain, as names of most objects in a cluster are."""
+    if len(value) > _DNS_NAME_MAX or not _SUBDOMAIN.fullmatch(value):
+        raise ValueError(
+            "must be a Kubernetes object name: lower-case letters, digits, '-' and '.', such as 'node1.example.com'"
+        )
+    return value
+
+
 def node_name(value: str) -> str:
-    """A name of one node."""
-    if re.search(r"\{.*\}", value):
-        raise ValueError("has a brace range, and those are not expanded: list every node")
-    return dns_name(value)
+    """Name of one node, as the cluster has it."""
+    return object_name(_without_range(value))
 
 
 def address(value: str) -> str:
@@ -84,7 +94,7 @@ def address(value: str) -> str:
     try:
         return str(ip_address(value))
     except ValueError:
-        return node_name(value)
+        return dns_name(_without_range(value))
 
 
 def image(value: str) -> str:
@@ -134,12 +144,23 @@ def absolute_path(value: str) -> str:
     return value
 
 
-def https_url(value: str) -> str:
-    """URL of a server that is spoken to over TLS, without a path."""
-    parts = urlsplit(value)
-    if parts.scheme != "https" or not parts.hostname or value != f"https://{parts.netloc}":
-        raise ValueError("must be an https URL without a path, such as 'https://api.example.com:6443'")
-    return value
+def server_url(value: str) -> str:
+    """URL of a server that is spoken to over TLS, returned in the one spelling that all its spellings share."""
+    try:
+        url = Url(value) if _HTTPS.fullmatch(value) else None
+    except ValueError:
+        url = None
+    if url is None:
+        raise ValueError("must be an https URL, such as 'https://api.example.com:6443'")
+    return str(url).rstrip("/")
+
+
+def endpoint_url(value: str) -> str:
+    """URL of a server, as `server_url`, without a path."""
+    url = server_url(value)
+    if urlsplit(url).path:
+        raise ValueError("must be an https URL without a path, such as 'https://s3.example.com:9000'")
+    return url
 
 
 def fingerprint(value: str) -> str:
@@ -164,13 +185,17 @@ def api_server(kubeconfig: Path, context: str | None) -> tuple[str, str | None]:
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"kubeconfig '{kubeconfig}' leads to no cluster: give a whole kubeconfig file") from error
     try:
+        url = server_url(server)
+    except ValueError as error:
+        raise ValueError(f"kubeconfig '{kubeconfig}' leads to '{server}', which {error}") from error
+    try:
         if "certificate-authority-data" in cluster:
             pem = b64decode(cluster["certificate-authority-data"])
         elif "certificate-authority" in cluster:
             pem = (kubeconfig.parent / cluster["certificate-authority"]).read_bytes()
         else:
-            return server, None
-        return server, x509.load_pem_x509_certificate(pem).fingerprint(SHA256()).hex()
+            return url, None
+        return url, x509.load_pem_x509_certificate(pem).fingerprint(SHA256()).hex()
     except (OSError, ValueError) as error:
         raise ValueError(f"kubeconfig '{kubeconfig}' has a CA that cannot be read ({error}): mend it") from error
 
@@ -256,6 +281,12 @@ def login_key(value: Path) -> Path:
         raise ValueError(
             f"cannot be used ({error}): give a private key without passphrase, or leave it out and use the SSH agent"
         ) from error
+    return value
+
+
+def _without_range(value: str) -> str:
+    if re.search(r"\{.*\}", value):
+        raise ValueError("has a brace range, and those are not expanded: list every node")
     return value
 
 

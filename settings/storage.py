@@ -18,7 +18,7 @@ class HostPathSettings(Section):
 
     kind: Literal["hostPath"]
     """`hostPath`."""
-    node: Annotated[str, AfterValidator(rules.dns_name)]
+    node: Annotated[str, AfterValidator(rules.node_name)]
     """Name of the Kubernetes node that has the folder; it must be one of `nodes`."""
     path: Annotated[str, AfterValidator(rules.storage_path)]
     """Absolute path of the folder."""
@@ -89,7 +89,7 @@ class ExistingClaimSettings(_ClaimSettings):
 
     kind: Literal["existingClaim"]
     """`existingClaim`."""
-    name: Annotated[str, AfterValidator(rules.dns_name)]
+    name: Annotated[str, AfterValidator(rules.object_name)]
     """Name of the claim."""
 
 
@@ -116,7 +116,7 @@ class S3Settings(Section):
     """Name of the bucket, which exists."""
     region: str = Field(min_length=1)
     """Region of the bucket; stores without regions take `us-east-1`."""
-    endpoint: Annotated[str, AfterValidator(rules.https_url)] | None = None
+    endpoint: Annotated[str, AfterValidator(rules.endpoint_url)] | None = None
     """URL of the store, `https://host:port`; Amazon's unless set."""
     ca_file: Annotated[Path, AfterValidator(rules.certificates)] | None = None
     """Certificates of the CAs that signed the store's certificate (PEM), besides those that the image trusts."""

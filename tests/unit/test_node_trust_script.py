@@ -1,5 +1,6 @@
 """The shell script that runs on the nodes, run by a real shell in a folder of its own."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,24 +14,31 @@ OTHER_CA = CA.replace("first", "second")
 
 
 class Node:
-    def __init__(self, certs: Path) -> None:
-        self.certs = certs
+    """A folder that the scripts take for a node's root."""
 
-    def run(self, verb: str, stdin: str) -> subprocess.CompletedProcess[str]:
-        script = (
-            Path(node_trust.__file__).with_suffix(".sh").read_text().replace("/etc/docker/certs.d", str(self.certs))
-        )
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.certs = root / "etc/docker/certs.d"
+        (root / "etc/containerd").mkdir(parents=True)
+        (root / "proc/self/ns").mkdir(parents=True)
+        (root / "proc/self/ns/pid").symlink_to("pid:[1]")
+
+    def at(self, text: str) -> str:
+        """A text with the paths in it below this folder."""
+        return re.sub(r"(?<![\w.])/(etc|proc)/", rf"{self.root}/\1/", text)
+
+    def run(self, script: str, stdin: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["/bin/sh", "-c", f"verb={verb}\n{script}"], input=stdin, text=True, capture_output=True, check=False
+            ["/bin/sh", "-c", self.at(script)], input=stdin, text=True, capture_output=True, check=False
         )
 
     def trust(self, folders: list[str], ca: str = CA, owner: str = "registry/dev") -> str:
-        done = self.run("trust", node_trust.trust_request(owner, folders, ca))
+        done = self.run(node_trust.TRUST, node_trust.trust_request(owner, folders, ca))
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def forget(self, owner: str = "registry/dev") -> None:
-        done = self.run("forget", node_trust.trust_request(owner, ["any:5000"], CA))
+        done = self.run(node_trust.FORGET, node_trust.trust_request(owner, ["any:5000"], CA))
         assert done.returncode == 0, done.stderr
 
     def trusted(self) -> dict[str, str]:
@@ -39,7 +47,7 @@ class Node:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
-    return Node(tmp_path / "docker" / "certs.d")
+    return Node(tmp_path)
 
 
 def test_it_writes_every_folder_and_says_which(node: Node) -> None:
@@ -88,7 +96,7 @@ def test_forget_removes_only_what_this_owner_wrote(node: Node) -> None:
 def test_a_foreign_certificate_in_a_wanted_place_is_an_error_and_nothing_is_written(node: Node) -> None:
     (node.certs / "b:5000").mkdir(parents=True)
     (node.certs / "b:5000/ca.crt").write_text("theirs")
-    done = node.run("trust", node_trust.trust_request("registry/dev", ["a:5000", "b:5000"], CA))
+    done = node.run(node_trust.TRUST, node_trust.trust_request("registry/dev", ["a:5000", "b:5000"], CA))
     assert done.returncode != 0
     assert f"{node.certs}/b:5000/ca.crt is not ours" in done.stderr
     assert node.trusted() == {"b:5000": "theirs"}
@@ -103,7 +111,7 @@ def test_the_same_certificate_put_there_by_hand_serves_and_stays(node: Node) -> 
 
 
 def test_a_cut_transfer_writes_nothing(node: Node) -> None:
-    done = node.run("trust", node_trust.trust_request("registry/dev", ["a:5000"], CA)[:-10])
+    done = node.run(node_trust.TRUST, node_trust.trust_request("registry/dev", ["a:5000"], CA)[:-10])
     assert done.returncode != 0
     assert node.trusted() == {}
 

@@ -192,6 +192,32 @@ def test_each_node_gets_the_ca_over_ssh_with_its_host_key_checked(program: Recor
     assert command["connection"]["hostKey"].startswith("ssh-ed25519 ")
 
 
+def test_a_node_may_have_a_port_and_a_login_user_of_its_own(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    known_hosts = cluster.folder / "known_hosts"
+    key = known_hosts.read_text().split(maxsplit=1)[1]
+    known_hosts.write_text(known_hosts.read_text() + f"[node2.example.com]:2222 {key}")
+    cluster.config["nodes"].append({"name": "node2", "host": "node2.example.com", "port": 2222, "user": "ops"})
+    program = run_program(cluster, monkeypatch, SigningMocks(), preview=False)
+    logins = {name: program.inputs(f"trust-{name}") for name in ("node1", "node2")}
+    assert [(each["connection"]["user"], each["connection"].get("port")) for each in logins.values()] == [
+        ("root", 22),
+        ("ops", 2222),
+    ]
+    for act in ("create", "delete"):
+        assert not logins["node1"][act].startswith("sudo")
+        assert logins["node2"][act].startswith("sudo -n sh -c ")
+
+
+@pytest.mark.parametrize("name", ["10.177.48.66", "cn-hangzhou.192.168.0.12", "worker.1"])
+def test_a_node_may_have_any_name_that_a_cluster_gives(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    cluster.config["nodes"][0]["name"] = cluster.config["storage"]["node"] = name
+    program = run_program(cluster, monkeypatch, SigningMocks(), preview=False)
+    assert program.inputs(f"trust-{name}")["connection"]["host"] == "192.0.2.1"
+    assert "/registry" in program.inputs("storage-hostpath-folder")["stdin"]
+
+
 def test_keys_reach_the_engine_as_secrets_only(program: RecordingMonitor) -> None:
     def without_secrets(value: Any) -> Any:
         if is_secret(value):

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from copy import deepcopy
@@ -6,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncssh
 import pulumi
 import pytest
 import yaml
@@ -74,6 +74,13 @@ def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
         ("image", None, "registry:image is missing: set it"),
         ("cluster", None, "registry:cluster is missing: set it"),
         ("cluster.server", "http://192.0.2.1", "registry:cluster.server 'http://192.0.2.1' must be an https URL"),
+        ("cluster.server", "192.0.2.1:6443", "must be an https URL"),
+        ("cluster.server", "https://", "must be an https URL"),
+        ("cluster.server", "https:///k8s", "must be an https URL"),
+        ("cluster.server", "https://192.0.2.1:99999", "must be an https URL"),
+        ("cluster.server", "https://192.0.2.1 ", "must be an https URL"),
+        ("cluster.server", "https://192.0.2.1/?a=b", "must be an https URL"),
+        ("cluster.server", "https://me@192.0.2.1", "must be an https URL"),
         ("cluster.caSha256", "abc", "registry:cluster.caSha256 'abc' must be a SHA-256 fingerprint"),
         ("replicas", -1, "registry:replicas '-1' must be at least 0"),
         ("replicas", "two", "registry:replicas 'two' must be a whole number"),
@@ -115,7 +122,14 @@ def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
         ("nodes.0.host", "-oProxyCommand=id", "must be a host name"),
         ("nodes.0.host", ".".join(["a" * 60] * 5), "must be a host name"),
         ("nodes.0.name", "node{1..2}", "registry:nodes[0].name 'node{1..2}' has a brace range"),
-        ("nodes.0.name", "node1\n", r"registry:nodes[0].name 'node1\n' must be a host name"),
+        ("nodes.0.name", "node1\n", r"registry:nodes[0].name 'node1\n' must be a Kubernetes object name: lower-case"),
+        ("nodes.0.name", "Node1", "registry:nodes[0].name 'Node1' must be a Kubernetes object name"),
+        ("nodes.0.name", "node1.", "must be a Kubernetes object name"),
+        ("nodes.0.name", "node..1", "must be a Kubernetes object name"),
+        ("nodes.0.name", "-node1", "must be a Kubernetes object name"),
+        ("nodes.0.name", "node_1", "must be a Kubernetes object name"),
+        ("nodes.0.name", ".".join(["a" * 63] * 4), "must be a Kubernetes object name"),
+        ("storage.node", "Node1", "registry:storage.node 'Node1' must be a Kubernetes object name"),
         ("nodes.0.port", 0, "registry:nodes[0].port '0' must be at least 1"),
         ("nodes.0.port", 70000, "registry:nodes[0].port '70000' must be at most 65535"),
         ("nodes.0.port", "ssh", "registry:nodes[0].port 'ssh' must be a whole number"),
@@ -210,8 +224,9 @@ def test_each_kind_of_storage_says_its_limits(
         ({"kind": "claim"}, "registry:storage.size is missing"),
         (CLAIM | {"accessMode": "ReadOnlyMany"}, "'ReadOnlyMany' must be 'ReadWriteOnce' or 'ReadWriteMany'"),
         (EXISTING | {"size": "1Gi"}, "registry:storage.size is not a setting"),
-        (S3 | {"endpoint": "http://s3.example.com"}, "must be an https URL without a path"),
-        (S3 | {"endpoint": "s3.example.com:9000"}, "must be an https URL without a path"),
+        (S3 | {"endpoint": "http://s3.example.com"}, "must be an https URL"),
+        (S3 | {"endpoint": "s3.example.com:9000"}, "must be an https URL"),
+        (S3 | {"endpoint": "https://s3.example.com/bucket"}, "must be an https URL without a path"),
         (S3 | {"caFile": "/nowhere"}, "registry:storage.caFile '/nowhere' cannot be read"),
         (S3 | {"bucket": "ab"}, "registry:storage.bucket 'ab' must have at least 3 characters"),
         (S3 | {"secretKey": 4711}, "registry:storage.secretKey '…' must be text: put it in quotes"),
@@ -244,11 +259,69 @@ def test_the_keys_of_an_object_store_are_secrets(load: Load, cluster: Cluster) -
     assert "very secret" not in repr(loaded)
 
 
-def test_a_kubeconfig_of_another_cluster_is_refused(load: Load, cluster: Cluster) -> None:
+def lead_to(cluster: Cluster, server: str) -> None:
+    """Lets the kubeconfig lead to another API server."""
+    kubeconfig = deepcopy(KUBECONFIG)
+    kubeconfig["clusters"][0]["cluster"]["server"] = server
+    (cluster.folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
+
+
+SPELLINGS = [
+    ("https://rancher.example.com/k8s/clusters/c-abc12", "https://rancher.example.com/k8s/clusters/c-abc12/"),
+    ("https://kas.gitlab.com/k8s-proxy", "https://KAS.gitlab.com:443/k8s-proxy/"),
+    ("https://api.example.com:6443", "https://API.Example.com:6443/"),
+    ("https://api.example.com", "https://api.example.com:443"),
+    ("https://api.example.com", "HTTPS://api.example.com/"),
+    ("https://[fd00::1]:6443", "https://[FD00:0::1]:6443"),
+    ("https://[fd00::1]", "https://[fd00::1]:443/"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), [*SPELLINGS, *[(other, one) for one, other in SPELLINGS]])
+def test_an_api_server_may_be_spelt_in_every_way(load: Load, cluster: Cluster, one: str, other: str) -> None:
+    lead_to(cluster, one)
+    assert load(changed(cluster.config, "cluster.server", other)).cluster.server in (one, other)
+
+
+@pytest.mark.parametrize(
+    ("leads_to", "named"),
+    [
+        ("https://lab.example.com:6443", "https://prod.example.com:6443"),
+        ("https://api.example.com:6443", "https://api.example.com:6444"),
+        ("https://api.example.com:6443", "https://api.example.com"),
+        ("https://rancher.example.com/k8s/clusters/c-abc12", "https://rancher.example.com/k8s/clusters/c-abc13"),
+        ("https://rancher.example.com/k8s/clusters/c-abc12", "https://rancher.example.com/k8s/clusters/C-ABC12"),
+        ("https://rancher.example.com/k8s/clusters/c-abc12", "https://rancher.example.com"),
+        ("https://[fd00::1]:6443", "https://[fd00::2]:6443"),
+    ],
+)
+def test_a_kubeconfig_of_another_cluster_is_refused(load: Load, cluster: Cluster, leads_to: str, named: str) -> None:
+    lead_to(cluster, leads_to)
+    with pytest.raises(pulumi.RunError, match=re.escape(f"leads to {leads_to}, but cluster.server is {named}: ")):
+        load(changed(cluster.config, "cluster.server", named))
+
+
+def test_a_kubeconfig_that_leads_to_plain_http_is_refused(load: Load, cluster: Cluster) -> None:
+    lead_to(cluster, "http://192.0.2.1:6443")
     with pytest.raises(
-        pulumi.RunError, match=r"leads to https://192\.0\.2\.1:6443, but cluster\.server is https://prod"
+        pulumi.RunError, match=r"kubeconfig '.*' leads to 'http://192\.0\.2\.1:6443', which must be an ht"
     ):
-        load(changed(cluster.config, "cluster.server", "https://prod.example.com"))
+        load(cluster.config)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "taken"),
+    [
+        ("https://s3.example.com/", "https://s3.example.com"),
+        ("https://S3.example.com:9000/", "https://s3.example.com:9000"),
+        ("https://s3.example.com:443", "https://s3.example.com"),
+        ("https://[fd00::1]:9000", "https://[fd00::1]:9000"),
+    ],
+)
+def test_an_object_store_may_be_spelt_in_every_way(load: Load, cluster: Cluster, endpoint: str, taken: str) -> None:
+    loaded = load(cluster.config | {"storage": S3 | {"endpoint": endpoint}}).storage
+    assert isinstance(loaded, S3Settings)
+    assert loaded.endpoint == taken
 
 
 def test_a_kubeconfig_that_trusts_another_ca_is_refused(load: Load, cluster: Cluster) -> None:
@@ -316,6 +389,18 @@ def test_more_nodes_than_one_stack_can_serve_are_refused(load: Load, cluster: Cl
     nodes = [{"name": f"node{number}", "host": f"192.0.2.{number}"} for number in range(1, 66)]
     with pytest.raises(pulumi.RunError, match="nodes has 65 entries"):
         load(changed(cluster.config, "nodes", nodes))
+
+
+@pytest.mark.parametrize(
+    "name", ["10.177.48.66", "cn-hangzhou.192.168.0.12", "worker.1", "1", "ip-10-0-0-1.ec2.internal", "a" * 64]
+)
+def test_every_name_that_a_cluster_gives_to_a_node_is_taken(load: Load, cluster: Cluster, name: str) -> None:
+    loaded = load(changed(changed(cluster.config, "nodes.0.name", name), "storage.node", name))
+    assert [node.name for node in loaded.nodes] == [name]
+
+
+def test_a_claim_may_have_every_name_that_a_cluster_takes(load: Load, cluster: Cluster) -> None:
+    assert load(cluster.config | {"storage": EXISTING | {"name": "images-1.2"}})
 
 
 @pytest.mark.parametrize("setting", ["ca.keyFile", "ssh.privateKeyFile"])
@@ -407,38 +492,11 @@ def test_something_that_is_no_certificate_is_refused(load: Load, cluster: Cluste
         load(cluster.config)
 
 
-def test_an_rsa_host_key_alone_is_refused(load: Load, cluster: Cluster) -> None:
-    known_hosts = Path(cluster.config["ssh"]["knownHostsFile"])
-    key = asyncssh.generate_private_key("ssh-rsa", key_size=2048).export_public_key().decode()
-    known_hosts.write_text(f"192.0.2.1 {key}")
-    with pytest.raises(pulumi.RunError, match=r"ssh-keyscan -t ed25519 -p 22 192\.0\.2\.1"):
-        load(cluster.config)
-
-
 @pytest.mark.parametrize("content", [b"192.0.2.1", b"\xff\xfe"])
 def test_a_file_that_has_no_host_keys_is_refused(load: Load, cluster: Cluster, content: bytes) -> None:
     (cluster.folder / "known_hosts").write_bytes(content)
     with pytest.raises(pulumi.RunError, match=r"registry:ssh\.knownHostsFile '.*' has no host keys \(.*\): put there"):
         load(cluster.config)
-
-
-@pytest.mark.parametrize("mark", ["@revoked", "@cert-authority"])
-def test_a_host_key_that_is_no_longer_one_or_of_an_authority_is_refused(
-    load: Load, cluster: Cluster, mark: str
-) -> None:
-    known_hosts = cluster.folder / "known_hosts"
-    good = known_hosts.read_text()
-    known_hosts.write_text(f"{mark} {good}" + (good if mark == "@revoked" else ""))
-    with pytest.raises(pulumi.RunError, match="has no ed25519 or ecdsa host key of node 'node1'"):
-        load(cluster.config)
-
-
-def test_a_hashed_host_name_is_known(load: Load, cluster: Cluster) -> None:
-    known_hosts = cluster.folder / "known_hosts"
-    subprocess.run(["ssh-keygen", "-q", "-H", "-f", known_hosts], check=True, capture_output=True)
-    assert known_hosts.read_text().startswith("|1|")
-    loaded = load(cluster.config)
-    assert loaded.ssh.host_key(loaded.nodes[0]).startswith("ssh-ed25519 AAAA")
 
 
 def test_a_login_needs_a_key_or_an_agent(load: Load, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,15 @@ ROUTE: dict[str, Any] = {
         "to": {"name": "docker-registry"},
         "tls": {"termination": "passthrough"},
     },
-    "status": {"ingress": [{"conditions": [{"type": "Admitted", "status": "True"}]}]},
+    "status": {
+        "ingress": [{"routerName": "default", "conditions": [{"type": "Admitted", "status": "True"}]}],
+    },
+}
+REFUSED = {
+    "routerName": "shard2",
+    "conditions": [
+        {"type": "Admitted", "status": "False", "reason": "RouteNotAdmitted", "message": "serves other domains"}
+    ],
 }
 
 
@@ -93,7 +101,18 @@ def test_a_good_registry_passes(settings: MakeSettings) -> None:
     assert objects.volume(registry(), settings(NFS)).detail == (
         "192.0.2.7:/exports/registry, 10Gi, bound to claim registry-nfs"
     )
-    assert objects.route(registry(), ENDPOINTS).detail == "admitted, passes TLS through to Service docker-registry"
+    assert objects.route(registry(), ENDPOINTS).detail == (
+        "admitted by default, passes TLS through to Service docker-registry"
+    )
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_route_needs_one_router_and_the_others_are_reported(place: int) -> None:
+    route = changed(ROUTE, lambda r: r["status"]["ingress"].insert(place, REFUSED))
+    assert objects.route(registry(route=route), ENDPOINTS).detail == (
+        "admitted by default, passes TLS through to Service docker-registry; "
+        "shard2 refuses it (RouteNotAdmitted: serves other domains)"
+    )
 
 
 def test_shared_folders_need_client_affinity(settings: MakeSettings) -> None:
@@ -165,7 +184,15 @@ def test_a_changed_deployment_is_a_fault(
                     status="False", reason="HostAlreadyClaimed", message="route a/b is older"
                 ),
             ),
-            "no router has admitted it: HostAlreadyClaimed: route a/b is older",
+            r"no router has admitted it: default refuses it \(HostAlreadyClaimed: route a/b is older\)$",
+        ),
+        (
+            changed(ROUTE, lambda r: r["status"].update(ingress=[REFUSED, REFUSED | {"routerName": "shard3"}])),
+            r"no router has admitted it: shard2 refuses it \(RouteNotAdmitted: .*\); shard3 refuses it \(Route",
+        ),
+        (
+            changed(ROUTE, lambda r: r["status"].update(ingress=[{"routerName": "slow"}])),
+            "no router has admitted it: none has looked at it",
         ),
     ],
 )

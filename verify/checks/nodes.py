@@ -29,16 +29,18 @@ async def log_in(node: NodeSettings, ssh: SshSettings) -> Proved[OnNode]:
     """Logs in to a node, whose host key has to be the known one.
 
     Raises:
-        Fault: The node does not answer, is another one, or does not let the user in.
+        Fault: The node does not answer, is another one, or does not let the user in, or not as root.
     """
-    place = f"{ssh.user}@{node.host}:{node.port}"
+    user = ssh.user_on(node)
+    place = f"{user}@{node.host}:{node.port}"
     options = {} if ssh.private_key_file is None else {"client_keys": [str(ssh.private_key_file)]}
     try:
         login = await asyncssh.connect(
             node.host,
             node.port,
-            username=ssh.user,
-            known_hosts=str(ssh.known_hosts_file),
+            username=user,
+            # The one that `up` knows it by.
+            known_hosts=([asyncssh.import_public_key(ssh.host_key(node))], [], []),
             config=[],
             connect_timeout=ACT_SECONDS,
             login_timeout=ACT_SECONDS,
@@ -47,15 +49,25 @@ async def log_in(node: NodeSettings, ssh: SshSettings) -> Proved[OnNode]:
     except asyncssh.HostKeyNotVerifiable as error:
         raise Fault(
             f"{node.host} shows another host key than '{ssh.known_hosts_file}' has",
-            f"if it was installed anew, put there what `ssh-keyscan -t ed25519 -p {node.port} {node.host}` prints",
+            f"if it was installed anew, run `ssh-keygen -R '{node.known_names[0]}' -f '{ssh.known_hosts_file}'`, then "
+            f"check and add what `{ssh.scan(node)}` prints",
         ) from error
     except asyncssh.PermissionDenied as error:
-        raise Fault(f"{place} is refused: {error.reason}", "check ssh.user and ssh.privateKeyFile") from error
+        raise Fault(
+            f"{place} is refused: {error.reason}", "check ssh.privateKeyFile, and ssh.user or the node's own user"
+        ) from error
     except (OSError, asyncssh.Error) as error:
         raise Fault(
             f"{place} cannot be reached: {reason(error)}", "check the node, and its host and port in nodes"
         ) from error
-    return Proved(f"{place}, host key as known", OnNode(node.name, login))
+    found = OnNode(node.name, login, user)
+    if await found.run("true") is None:
+        login.close()
+        raise Fault(
+            f"{user} may not run `sudo` without a password on {node.host}",
+            "allow it in the node's sudoers (NOPASSWD), or set another user",
+        )
+    return Proved(f"{place}, host key as known", found)
 
 
 async def ca_files(node: OnNode, files: Sequence[str] | None, ca_pem: str) -> Proved[dict[str, str]]:
@@ -151,7 +163,8 @@ def _is_pulled(container: Object) -> bool:
     if waiting.get("reason") in _NOT_PULLED:
         raise Fault(
             f"kubelet cannot pull {container['image']}: {waiting.get('message', waiting['reason'])}",
-            "see whether its container runtime reads /etc/docker/certs.d, and the kubelet's log",
+            "see the kubelet's log, and whether its container runtime reads /etc/docker/certs.d: containerd does if "
+            "that is the `config_path` of its registries, and if it was restarted since",
         )
     # It fails to start, for there is nothing in the image that could.
     return bool(container["state"]) and waiting.get("reason", "") not in _STILL_PULLING

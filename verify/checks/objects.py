@@ -210,19 +210,25 @@ def route(cluster: Cluster, endpoints: Endpoints) -> Proved[Object]:
         raise Fault(
             f"its TLS termination is {termination}, so clients do not see the registry's certificate", _PUT_BACK
         )
-    conditions = [
-        condition
+    verdicts = [
+        (ingress.get("routerName", "a router"), condition)
         for ingress in found.get("status", {}).get("ingress", [])
         for condition in ingress.get("conditions", [])
         if condition["type"] == "Admitted"
     ]
-    if not any(condition["status"] == "True" for condition in conditions):
-        reasons = [f"{condition.get('reason')}: {condition.get('message')}" for condition in conditions]
+    admitting = [router for router, condition in verdicts if condition["status"] == "True"]
+    refusing = "; ".join(
+        f"{router} refuses it ({condition.get('reason')}: {condition.get('message')})"
+        for router, condition in verdicts
+        if condition["status"] != "True"
+    )
+    if not admitting:
         raise Fault(
-            f"no router has admitted it: {'; '.join(reasons) or 'none has looked at it'}",
+            f"no router has admitted it: {refusing or 'none has looked at it'}",
             "free the host name, or choose another one as route.host",
         )
-    return Proved(f"admitted, passes TLS through to Service {endpoints.service}", found)
+    detail = f"admitted by {', '.join(admitting)}, passes TLS through to Service {endpoints.service}"
+    return Proved(f"{detail}; {refusing}" if refusing else detail, found)
 
 
 def _reason(cluster: Cluster, pod: Object) -> str:
