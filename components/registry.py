@@ -162,6 +162,9 @@ class Registry(pulumi.ComponentResource):
                 {"name": "REGISTRY_STORAGE_DELETE_ENABLED", "value": str(args.deletable).lower()},
                 {"name": "REGISTRY_HTTP_TLS_CERTIFICATE", "value": f"{_SECRETS}/tls.crt"},
                 {"name": "REGISTRY_HTTP_TLS_KEY", "value": f"{_SECRETS}/tls.key"},
+                # The official image serves profiles and metrics to everybody, in plain HTTP, and logs for developers.
+                {"name": "REGISTRY_HTTP_DEBUG", "value": "{}"},
+                {"name": "REGISTRY_LOG_LEVEL", "value": "info"},
                 # Without a collector every request would log a failed export.
                 {"name": "OTEL_TRACES_EXPORTER", "value": "none"},
             ],

@@ -148,6 +148,14 @@ def test_the_pod_has_time_to_finish_its_requests_when_it_is_stopped(program: Rec
     assert int(drain.removesuffix("s")) < pod["terminationGracePeriodSeconds"]
 
 
+def test_nothing_but_the_registry_listens_whatever_the_image_s_own_configuration_says(
+    program: RecordingMonitor,
+) -> None:
+    environment = {variable["name"]: variable.get("value") for variable in container(program)["env"]}
+    assert environment["REGISTRY_HTTP_DEBUG"] == "{}"
+    assert environment["REGISTRY_LOG_LEVEL"] == "info"
+
+
 def test_disruptions_and_network_are_limited_to_this_pod(program: RecordingMonitor) -> None:
     labels = program.inputs("registry-deployment")["spec"]["template"]["metadata"]["labels"]
     assert program.inputs("registry-disruptions")["spec"]["selector"] == {"matchLabels": labels}
