@@ -166,6 +166,17 @@ def test_disruptions_and_network_are_limited_to_this_pod(program: RecordingMonit
     assert network["egress"] is None
 
 
+def test_a_registry_on_a_bucket_reaches_dns_and_the_store_on_whatever_port_they_have_behind_their_services(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.config.update(storage=BUCKET | {"endpoint": "https://store.example.com"})
+    program = run_program(cluster, monkeypatch, SigningMocks(), preview=False)
+    (rule,) = program.inputs("registry-network")["spec"]["egress"]
+    assert set(rule) == {"ports"}
+    open_to = [(port["protocol"], port.get("port", "any")) for port in rule["ports"]]
+    assert sorted(open_to, key=str) == [("TCP", "any"), ("UDP", 53), ("UDP", 5353)]
+
+
 def test_the_images_are_on_a_claim_bound_to_a_volume_of_one_node(program: RecordingMonitor) -> None:
     volume = program.inputs("storage-hostpath-volume")["spec"]
     claim = program.inputs("storage-hostpath-claim")
