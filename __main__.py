@@ -11,8 +11,9 @@ from components.certificate import CertificateAuthority
 from components.copying import Copy, Images
 from components.garbage_collection import GarbageCollection, GarbageCollectionArgs
 from components.move import Move, MoveArgs, Reopening, ReopeningArgs
-from components.namespace import Namespace, NamespaceArgs
+from components.namespace import ExistingNamespace, Namespace, NamespaceArgs
 from components.node_trust import NodeTrust, NodeTrustArgs
+from components.pod import Pods
 from components.registry import LABELS, Registry, RegistryArgs
 from components.route import Route, RouteArgs
 from components.ssh import Ssh
@@ -35,22 +36,43 @@ nodes = {
 cluster = k8s.Provider("cluster", kubeconfig=str(stack.kubeconfig), context=stack.context)
 on_cluster = pulumi.ResourceOptions(provider=cluster)
 
-namespace: pulumi.Input[str] = stack.namespace
-if stack.create_namespace:
-    namespace = Namespace("namespace", NamespaceArgs(name=stack.namespace), on_cluster).name
+namespace = (Namespace if stack.create_namespace else ExistingNamespace)(
+    "namespace", NamespaceArgs(name=stack.namespace), on_cluster
+)
+pods = Pods(
+    user=namespace.user,
+    fs_group=namespace.fs_group,
+    node_selector=stack.node_selector,
+    tolerations=[
+        {
+            "key": each.key,
+            "operator": each.operator,
+            "value": each.value,
+            "effect": each.effect,
+            "toleration_seconds": each.toleration_seconds,
+        }
+        for each in stack.tolerations
+    ],
+    requests=stack.resources.requests.amounts,
+    limits=stack.resources.limits.amounts,
+    image_pull_secrets=stack.image_pull_secrets,
+    priority_class=stack.priority_class_name,
+)
 
 
 def make_storage(chosen: StorageSettings, name: str = "storage", claim: str = "registry") -> Backend:
     """Makes the storage that settings choose; the names of component and claim end with its kind."""
     kind = chosen.kind.lower()
-    args = StorageArgs(namespace=namespace, claim=f"{claim}-{kind}", kind=storages.kind(chosen, nodes))
+    args = StorageArgs(
+        namespace=namespace.name, claim=f"{claim}-{kind}", user=namespace.user, kind=storages.kind(chosen, nodes)
+    )
     return Storage(f"{name}-{kind}", args, on_cluster).backend
 
 
 def copy(source: Backend, target: Backend) -> Copy:
     """Returns how images get from one storage to another."""
     images = Images(kubectl=stack.tools.kubectl, rclone=stack.tools.rclone)
-    return Copy(source=source, target=target, images=images, node_selector=stack.node_selector, labels=LABELS)
+    return Copy(source=source, target=target, images=images, pods=pods, labels=LABELS)
 
 
 images = make_storage(stack.storage)
@@ -58,16 +80,16 @@ move = None
 if stack.move:
     move = Move(
         "move",
-        MoveArgs(namespace=namespace, deployment=NAME, copy=copy(make_storage(stack.move.source), images)),
+        MoveArgs(namespace=namespace.name, deployment=NAME, copy=copy(make_storage(stack.move.source), images)),
         on_cluster,
     )
 registry = Registry(
     "registry",
     RegistryArgs(
         service=NAME,
-        namespace=namespace,
+        namespace=namespace.name,
         image=stack.image,
-        node_selector=stack.node_selector,
+        pods=pods,
         replicas=stack.replicas,
         storage=images,
         limits=stack.storage.limits,
@@ -83,23 +105,26 @@ registry = Registry(
 if move:
     Reopening(
         "move-end",
-        ReopeningArgs(namespace=namespace, move=move, registry=registry, kubectl_image=stack.tools.kubectl),
+        ReopeningArgs(
+            namespace=namespace.name, move=move, registry=registry, kubectl_image=stack.tools.kubectl, pods=pods
+        ),
         on_cluster,
     )
 route = Route(
     "route",
-    RouteArgs(namespace=namespace, service_name=registry.service_name, host=stack.route.host),
+    RouteArgs(namespace=namespace.name, service_name=registry.service_name, host=stack.route.host),
     on_cluster,
 )
 if stack.garbage_collection:
     GarbageCollection(
         "garbage-collection",
         GarbageCollectionArgs(
-            namespace=namespace,
+            namespace=namespace.name,
             deployment=registry.deployment_name,
             labels=LABELS,
             storage=images,
             kubectl_image=stack.tools.kubectl,
+            pods=pods,
             schedule=stack.garbage_collection.schedule,
             time_zone=stack.garbage_collection.time_zone,
             dry_run=stack.garbage_collection.dry_run,
@@ -111,7 +136,7 @@ if stack.backup:
     Backup(
         "backup",
         BackupArgs(
-            namespace=namespace,
+            namespace=namespace.name,
             deployment=registry.deployment_name,
             copy=copy(images, make_storage(stack.backup.storage, "backup-storage", "registry-backup")),
             schedule=stack.backup.schedule,

@@ -7,8 +7,9 @@ from typing import Literal
 
 import pulumi_kubernetes as k8s
 
-from components import maintenance, pod_security
+from components import maintenance
 from components.maintenance import Maintainer
+from components.pod import Pods
 from components.storage.backend import DATA, Backend
 
 LONGEST_SECONDS = 48 * 60 * 60
@@ -43,8 +44,8 @@ class Copy:
     """The storage that gets them."""
     images: Images
     """Images of the tools."""
-    node_selector: Mapping[str, str]
-    """Labels of the nodes that reach both."""
+    pods: Pods
+    """What the pod shares with the registry's; its nodes reach both."""
     labels: Mapping[str, str]
     """Labels of the registry's pods."""
 
@@ -73,63 +74,62 @@ def job(copy: Copy, mode: Mode, maintainer: Maintainer | None = None) -> k8s.bat
         "backoff_limit": 0 if mode == "move" else None,
         "pod_failure_policy": None if mode == "move" else {"rules": failures},
         "template": {
-            "spec": {
-                "restart_policy": "Never",
-                "service_account_name": maintainer.account if maintainer else None,
-                "automount_service_account_token": maintainer is not None,
-                "enable_service_links": False,
-                # To make the registry writable again.
-                "termination_grace_period_seconds": 120,
-                "security_context": pod_security.POD,
-                "node_selector": copy.node_selector,
-                "affinity": _beside(copy.labels),
-                "containers": containers,
-                "volumes": [
-                    {"name": "work", "empty_dir": {}},
-                    *_volumes("from", copy.source),
-                    *_volumes("to", copy.target),
-                ],
-            }
+            "spec": copy.pods.spec(
+                {
+                    "restart_policy": "Never",
+                    "service_account_name": maintainer.account if maintainer else None,
+                    "automount_service_account_token": maintainer is not None,
+                    # To make the registry writable again.
+                    "termination_grace_period_seconds": 120,
+                    "affinity": _beside(copy.labels),
+                    "containers": containers,
+                    "volumes": [
+                        {"name": "work", "empty_dir": {}},
+                        *_volumes("from", copy.source),
+                        *_volumes("to", copy.target),
+                    ],
+                }
+            )
         },
     }
 
 
 def _copier(copy: Copy, mode: Mode) -> k8s.core.v1.ContainerArgsDict:
-    return {
-        "name": "copy",
-        "image": copy.images.rclone,
-        "command": ["/bin/sh", "-c", _COPY],
-        "env": [
-            {"name": "MODE", "value": mode},
-            {"name": "HELD", "value": "" if mode == "backup" else "true"},
-            *_access("from", copy.source),
-            *_access("to", copy.target),
-            {"name": "SSL_CERT_DIR", "value": ":".join(_authorities(copy))},
-            # Everything is in these variables.
-            {"name": "RCLONE_CONFIG", "value": ""},
-        ],
-        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
-        "termination_message_policy": "FallbackToLogsOnError",
-        "security_context": pod_security.CONTAINER,
-        "volume_mounts": [_WORK, *_mounts("from", copy.source), *_mounts("to", copy.target)],
-    }
+    return copy.pods.container(
+        {
+            "name": "copy",
+            "image": copy.images.rclone,
+            "command": ["/bin/sh", "-c", _COPY],
+            "env": [
+                {"name": "MODE", "value": mode},
+                {"name": "HELD", "value": "" if mode == "backup" else "true"},
+                *_access("from", copy.source),
+                *_access("to", copy.target),
+                {"name": "SSL_CERT_DIR", "value": ":".join(_authorities(copy))},
+                # Everything is in these variables.
+                {"name": "RCLONE_CONFIG", "value": ""},
+            ],
+            "volume_mounts": [_WORK, *_mounts("from", copy.source), *_mounts("to", copy.target)],
+        },
+        requests={"cpu": "100m", "memory": "256Mi"},
+    )
 
 
 def _holder(copy: Copy, mode: Mode, maintainer: Maintainer) -> k8s.core.v1.ContainerArgsDict:
-    return {
-        "name": "hold",
-        "image": copy.images.kubectl,
-        "command": ["/bin/sh", "-c", _HOLD],
-        "env": [
-            *maintainer.environment(mode),
-            {"name": "POD", "value_from": {"field_ref": {"field_path": "metadata.name"}}},
-            {"name": "CLAIM", "value": copy.target.claim or ""},
-        ],
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
-        "termination_message_policy": "FallbackToLogsOnError",
-        "security_context": pod_security.CONTAINER,
-        "volume_mounts": [_WORK],
-    }
+    return copy.pods.container(
+        {
+            "name": "hold",
+            "image": copy.images.kubectl,
+            "command": ["/bin/sh", "-c", _HOLD],
+            "env": [
+                *maintainer.environment(mode),
+                {"name": "POD", "value_from": {"field_ref": {"field_path": "metadata.name"}}},
+                {"name": "CLAIM", "value": copy.target.claim or ""},
+            ],
+            "volume_mounts": [_WORK],
+        },
+        requests={"cpu": "50m", "memory": "64Mi"},
+    )
 
 
 def _beside(labels: Mapping[str, str]) -> k8s.core.v1.AffinityArgsDict:

@@ -9,8 +9,9 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import maintenance, pod_security
+from components import maintenance
 from components.maintenance import Maintainer, MaintainerArgs
+from components.pod import Pods
 from components.storage.backend import DATA, Backend
 
 _SCRIPT = maintenance.SCRIPT + Path(__file__).with_suffix(".sh").read_text()
@@ -48,6 +49,8 @@ class GarbageCollectionArgs:
     """The pod's part of the storage that holds the images."""
     kubectl_image: str
     """Image with a shell, the core utilities, awk and kubectl, with a tag or a digest."""
+    pods: Pods
+    """What the pod shares with the registry's."""
     schedule: str
     """When to run, in the syntax of cron."""
     time_zone: str | None
@@ -133,29 +136,28 @@ class GarbageCollection(pulumi.ComponentResource):
             "value_from": {"field_ref": {"field_path": "metadata.labels['job-name']"}},
         }
         mounts: list[k8s.core.v1.VolumeMountArgsDict] = [{**mount, "read_only": True} for mount in args.storage.mounts]
-        return {
-            "restart_policy": "Never",
-            "service_account_name": maintainer.account,
-            "automount_service_account_token": True,
-            "enable_service_links": False,
-            # To make the registry writable again.
-            "termination_grace_period_seconds": 120,
-            "security_context": pod_security.POD,
-            "affinity": _beside(args.labels) if args.storage.folder else None,
-            "containers": [
-                {
-                    "name": "run",
-                    "image": args.kubectl_image,
-                    "command": ["/bin/sh", "-c", _SCRIPT],
-                    "env": [run, *maintainer.environment("garbage-collection"), *environment],
-                    "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
-                    "termination_message_policy": "FallbackToLogsOnError",
-                    "security_context": pod_security.CONTAINER,
-                    "volume_mounts": [{"name": "tmp", "mount_path": "/tmp"}, *mounts],  # noqa: S108 (a volume)
-                }
-            ],
-            "volumes": [{"name": "tmp", "empty_dir": {}}, *args.storage.volumes],
-        }
+        container = args.pods.container(
+            {
+                "name": "run",
+                "image": args.kubectl_image,
+                "command": ["/bin/sh", "-c", _SCRIPT],
+                "env": [run, *maintainer.environment("garbage-collection"), *environment],
+                "volume_mounts": [{"name": "tmp", "mount_path": "/tmp"}, *mounts],  # noqa: S108 (a volume)
+            },
+            requests={"cpu": "50m", "memory": "64Mi"},
+        )
+        return args.pods.spec(
+            {
+                "restart_policy": "Never",
+                "service_account_name": maintainer.account,
+                "automount_service_account_token": True,
+                # To make the registry writable again.
+                "termination_grace_period_seconds": 120,
+                "affinity": _beside(args.labels) if args.storage.folder else None,
+                "containers": [container],
+                "volumes": [{"name": "tmp", "empty_dir": {}}, *args.storage.volumes],
+            }
+        )
 
 
 def _beside(labels: Mapping[str, str]) -> Any:  # noqa: ANN401 (for Pulumi, and for kubectl)

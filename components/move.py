@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import maintenance, pod_security
+from components import maintenance
 from components.copying import LONGEST_SECONDS, Copy, job
 from components.maintenance import Maintainer, MaintainerArgs
+from components.pod import Pods
 
 _REPLACE_UNREADY = {"pulumi.com/replaceUnready": "true"}
 _REOPEN = maintenance.SCRIPT + "make_writable\n"
@@ -77,6 +78,8 @@ class ReopeningArgs:
     """The registry with its new storage, which comes first."""
     kubectl_image: str
     """Image with a shell, the core utilities and kubectl, with a tag or a digest."""
+    pods: Pods
+    """What the pod shares with the registry's."""
 
 
 class Reopening(pulumi.ComponentResource):
@@ -84,32 +87,31 @@ class Reopening(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ReopeningArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("registry:index:Reopening", name, None, opts)
+        reopen = args.pods.container(
+            {
+                "name": "reopen",
+                "image": args.kubectl_image,
+                "command": ["/bin/sh", "-c", _REOPEN],
+                "env": [
+                    *args.move.maintainer.environment("move"),
+                    {"name": "MOVE", "value": args.move.job_name},
+                ],
+            },
+            requests={"cpu": "50m", "memory": "64Mi"},
+        )
         k8s.batch.v1.Job(
             f"{name}-job",
             metadata={"namespace": args.namespace, "annotations": _REPLACE_UNREADY},
             spec={
                 "template": {
-                    "spec": {
-                        "restart_policy": "Never",
-                        "service_account_name": args.move.maintainer.account,
-                        "automount_service_account_token": True,
-                        "enable_service_links": False,
-                        "security_context": pod_security.POD,
-                        "containers": [
-                            {
-                                "name": "reopen",
-                                "image": args.kubectl_image,
-                                "command": ["/bin/sh", "-c", _REOPEN],
-                                "env": [
-                                    *args.move.maintainer.environment("move"),
-                                    {"name": "MOVE", "value": args.move.job_name},
-                                ],
-                                "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
-                                "termination_message_policy": "FallbackToLogsOnError",
-                                "security_context": pod_security.CONTAINER,
-                            }
-                        ],
-                    }
+                    "spec": args.pods.spec(
+                        {
+                            "restart_policy": "Never",
+                            "service_account_name": args.move.maintainer.account,
+                            "automount_service_account_token": True,
+                            "containers": [reopen],
+                        }
+                    )
                 }
             },
             opts=pulumi.ResourceOptions(parent=self, depends_on=[args.registry]),

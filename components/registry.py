@@ -1,6 +1,5 @@
 """The registry itself: its Service, its certificate and its pod."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -8,11 +7,11 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_tls as tls
 
-from components import pod_security
 from components.certificate import Certificate, CertificateArgs, CertificateAuthority
 from components.endpoints import PORT, PORT_NAME, Endpoints
 from components.limits import Limits
-from components.storage.backend import DATA, REGISTRY_UID, Backend
+from components.pod import Pods
+from components.storage.backend import DATA, Backend
 
 LABELS = {"docker-registry": "default"}
 """Labels of the pods and of everything that belongs to them, as `oadm registry` set them."""
@@ -30,11 +29,16 @@ _WRITE = f"""\
 # What another registry left there can belong to another user.
 for folder in {DATA} {DATA}/docker/registry/v2/*; do
     if [ -d $folder ] && ! (: >$folder/.writable && rm $folder/.writable); then
-        echo 'The registry, user and group {REGISTRY_UID}, cannot write to its storage: let it, then run again.' >&2
+        echo 'The registry, user and group {{}}, cannot write to its storage: let it, then run again.' >&2
         exit 1
     fi
 done
 """
+_HOW_CHECKED = (
+    *("containers[0].image", "containers[0].resources", "nodeSelector", "tolerations"),
+    *("imagePullSecrets", "priorityClassName"),
+)
+"""What changes nothing about whether the storage can be written to, as it stands in a pod's spec."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +51,8 @@ class RegistryArgs:
     """Namespace of everything. A change replaces everything."""
     image: pulumi.Input[str]
     """Image of the registry, with a tag or a digest; storage in a folder is checked by its `/bin/sh`."""
-    node_selector: Mapping[str, str]
-    """Labels of the nodes that may run the registry."""
+    pods: Pods
+    """What its pods share with those of its Jobs."""
     replicas: int
     """Number of pods, within the limits of the storage."""
     storage: Backend
@@ -162,15 +166,15 @@ class Registry(pulumi.ComponentResource):
                 {"name": "REGISTRY_STORAGE_DELETE_ENABLED", "value": str(args.deletable).lower()},
                 {"name": "REGISTRY_HTTP_TLS_CERTIFICATE", "value": f"{_SECRETS}/tls.crt"},
                 {"name": "REGISTRY_HTTP_TLS_KEY", "value": f"{_SECRETS}/tls.key"},
+                # The official image serves profiles and metrics to everybody, in plain HTTP, and logs for developers.
+                {"name": "REGISTRY_HTTP_DEBUG", "value": "{}"},
+                {"name": "REGISTRY_LOG_LEVEL", "value": "info"},
                 # Without a collector every request would log a failed export.
                 {"name": "OTEL_TRACES_EXPORTER", "value": "none"},
             ],
             "ports": [{"name": "registry", "container_port": PORT}],
             "readiness_probe": {"http_get": answers, "period_seconds": 2},
             "liveness_probe": {"http_get": answers, "period_seconds": 10},
-            "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
-            "termination_message_policy": "FallbackToLogsOnError",
-            "security_context": pod_security.CONTAINER,
             "volume_mounts": [
                 *args.storage.mounts,
                 {"name": "registry-secrets", "mount_path": _SECRETS, "read_only": True},
@@ -180,11 +184,7 @@ class Registry(pulumi.ComponentResource):
             container["lifecycle"] = {"pre_stop": {"exec_": {"command": ["sleep", str(_LEAVE_SECONDS)]}}}
         pod: k8s.core.v1.PodSpecArgsDict = {
             "service_account_name": account.metadata.name,
-            "automount_service_account_token": False,
-            "enable_service_links": False,
             "termination_grace_period_seconds": _LEAVE_SECONDS + _DRAIN_SECONDS + 5,
-            "node_selector": args.node_selector,
-            "security_context": pod_security.POD,
             # Soft: a cluster with fewer nodes than pods still runs them all.
             "topology_spread_constraints": [
                 {
@@ -194,7 +194,7 @@ class Registry(pulumi.ComponentResource):
                     "label_selector": {"match_labels": LABELS},
                 }
             ],
-            "containers": [container],
+            "containers": [args.pods.container(container, requests={"cpu": "100m", "memory": "256Mi"})],
             "volumes": [
                 *args.storage.volumes,
                 {"name": "registry-secrets", "secret": {"secret_name": self.certificate.secret_name}},
@@ -211,7 +211,7 @@ class Registry(pulumi.ComponentResource):
                 "replicas": args.replicas,
                 "strategy": _STRATEGIES[args.limits.strategy],
                 "selector": {"match_labels": LABELS},
-                "template": {"metadata": {"labels": LABELS}, "spec": pod},
+                "template": {"metadata": {"labels": LABELS}, "spec": args.pods.spec(pod)},
             },
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=before)),
         )
@@ -239,6 +239,15 @@ class Registry(pulumi.ComponentResource):
 
     def _check_storage(self, name: str, args: RegistryArgs) -> k8s.batch.v1.Job:
         """Makes a Job that fails if the registry's user cannot write: a registry would start, and fail every push."""
+        container = args.pods.container(
+            {
+                "name": "storage-check",
+                "image": args.image,
+                "command": ["/bin/sh", "-c", pulumi.Output.format(_WRITE, args.pods.user)],
+                "volume_mounts": args.storage.mounts,
+            },
+            requests={},
+        )
         return k8s.batch.v1.Job(
             f"{name}-storage-check",
             # One that failed is run anew by the next `up`.
@@ -246,29 +255,13 @@ class Registry(pulumi.ComponentResource):
             spec={
                 "backoff_limit": 0,
                 "template": {
-                    "spec": {
-                        "restart_policy": "Never",
-                        "automount_service_account_token": False,
-                        "enable_service_links": False,
-                        "node_selector": args.node_selector,
-                        "security_context": pod_security.POD,
-                        "containers": [
-                            {
-                                "name": "storage-check",
-                                "image": args.image,
-                                "command": ["/bin/sh", "-c", _WRITE],
-                                "termination_message_policy": "FallbackToLogsOnError",
-                                "security_context": pod_security.CONTAINER,
-                                "volume_mounts": args.storage.mounts,
-                            }
-                        ],
-                        "volumes": args.storage.volumes,
-                    }
+                    "spec": args.pods.spec(
+                        {"restart_policy": "Never", "containers": [container], "volumes": args.storage.volumes}
+                    )
                 },
             },
-            # Another image or selector is no reason to check the same storage again.
+            # No reason to check the same storage again. A Job that failed, or never ran, is made anew with all of it.
             opts=pulumi.ResourceOptions(
-                parent=self,
-                ignore_changes=["spec.template.spec.containers[0].image", "spec.template.spec.nodeSelector"],
+                parent=self, ignore_changes=[f"spec.template.spec.{each}" for each in _HOW_CHECKED]
             ),
         )

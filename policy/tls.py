@@ -14,12 +14,18 @@ _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
 def check_tls(args: ResourceValidationArgs, report: ReportViolation) -> None:
-    """Registries serve TLS, are probed and store over it; Routes pass it through."""
+    """Registries serve nothing but TLS, are probed and store over it; Routes pass it through."""
     for _, container in registries(args):
         environment = variables(container)
         for variable in ("REGISTRY_HTTP_TLS_CERTIFICATE", "REGISTRY_HTTP_TLS_KEY"):
             if not environment.get(variable):
                 report(f"{variable} is not set, so the registry would serve plain HTTP: set it", None)
+        if environment.get("REGISTRY_HTTP_DEBUG") != "{}":
+            report(
+                "the registry's debug listener is as its image has it, and the official image's serves metrics and "
+                "profiles over plain HTTP: set REGISTRY_HTTP_DEBUG to {}",
+                None,
+            )
         for probe in _PROBES:
             scheme = (
                 container.get(probe, {}).get("httpGet", {}).get("scheme", "HTTP" if probe in container else "HTTPS")

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, fie
 from settings import rules
 from settings.faults import describe
 from settings.maintenance import BackupSettings, GarbageCollectionSettings, MoveSettings, ToolSettings
+from settings.pods import ResourceSettings, TolerationSettings
 from settings.section import Section
 from settings.storage import ClaimSettings, EmptyDirSettings, HostPathSettings, StorageSettings
 
@@ -29,6 +30,7 @@ _PROJECT = "registry"
 Address = Annotated[str, AfterValidator(rules.address)]
 DnsName = Annotated[str, AfterValidator(rules.dns_name)]
 NodeName = Annotated[str, AfterValidator(rules.node_name)]
+ObjectName = Annotated[str, AfterValidator(rules.object_name)]
 
 
 class SettingsError(Exception):
@@ -179,7 +181,19 @@ class Settings(Section):
     image: str
     """Image of the registry, with a tag or a digest; `${component}` in it stands for `docker-registry`."""
     node_selector: dict[str, str] = Field(default={"region": "infra"}, min_length=1)
-    """Labels of the nodes that may run the registry."""
+    """Labels of the nodes that may run the registry and its Jobs. A change restarts the registry's pods."""
+    tolerations: list[TolerationSettings] = Field(default=[])
+    """Taints of those nodes that the registry and its Jobs tolerate; none unless set. A change restarts the registry's
+    pods."""
+    resources: ResourceSettings = ResourceSettings()
+    """Requests and limits of the registry's containers and of those of its Jobs, for namespaces with a quota or bounds.
+    A change restarts the registry's pods."""
+    image_pull_secrets: list[ObjectName] = Field(default=[])
+    """Names of the Secrets, in the registry's namespace, that the registry and its Jobs pull their own images with;
+    none unless set. A change restarts the registry's pods."""
+    priority_class_name: ObjectName | None = None
+    """PriorityClass of the registry and its Jobs, which exists; the cluster's default unless set. A change restarts the
+    registry's pods."""
     replicas: int = Field(default=1, ge=0)
     """Number of the registry's pods."""
     storage: StorageSettings
@@ -203,7 +217,9 @@ class Settings(Section):
     ssh: SshSettings
     """Login to them."""
 
-    @field_validator("context", "version", "garbage_collection", "move", "backup", mode="before")
+    @field_validator(
+        *("context", "version", "garbage_collection", "move", "backup", "priority_class_name"), mode="before"
+    )
     @classmethod
     def _unset_if_empty(cls, value: Any) -> Any:  # noqa: ANN401 (any value)
         # Pulumi.yaml has to give a default to every setting that may be left out, and knows no other word for none.

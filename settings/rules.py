@@ -58,6 +58,13 @@ def dns_label(value: str) -> str:
     return value
 
 
+def object_name(value: str) -> str:
+    """A DNS-1123 subdomain, as names of most objects are."""
+    if len(value) > _DNS_NAME_MAX or not all(map(_LABEL.fullmatch, value.split("."))):
+        raise ValueError("must be lower-case letters, digits, '-' and '.', as names of Kubernetes objects are")
+    return value
+
+
 def own_namespace(value: str) -> str:
     """A namespace that can be the registry's alone."""
     if value in ("default", "openshift") or value.startswith(("kube-", "openshift-")):
@@ -114,8 +121,15 @@ def schedule(value: str) -> str:
 
 def quantity(value: str) -> str:
     """A Kubernetes quantity above zero."""
-    if not re.fullmatch(r"[1-9][0-9]*(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?", value):
+    if not re.fullmatch(r"(?=.*[1-9])[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?", value):
         raise ValueError("must be a Kubernetes quantity above zero, such as '10Gi'")
+    return value
+
+
+def cpu(value: str) -> str:
+    """A number of cores above zero, which Kubernetes counts in thousandths."""
+    if not re.fullmatch(r"(?=.*[1-9])([0-9]+m|[0-9]+(\.[0-9]{1,3})?)", value):
+        raise ValueError("must be a number of cores above zero, such as '500m' or '2'")
     return value
 
 

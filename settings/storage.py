@@ -39,7 +39,8 @@ class NfsSettings(Section):
     server: Annotated[str, AfterValidator(rules.address)]
     """Host name or IP address of the server."""
     path: Annotated[str, AfterValidator(rules.absolute_path)]
-    """Absolute path of the exported folder, which user 1001 may write to."""
+    """Absolute path of the exported folder, which the registry's user may write to: 1001, unless the namespace exists
+    already and OpenShift gave it a range of users; then the first of it."""
     size: Quantity
     """Capacity as a Kubernetes quantity."""
     mount_options: list[str] | None = None

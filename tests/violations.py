@@ -62,6 +62,9 @@ PROTECT = ("protect",)
 VIOLATIONS = [
     Violation("tls-only", DEPLOYMENT, (*CONTAINER, "env", "REGISTRY_HTTP_TLS_KEY"), REMOVED, "would serve plain HTTP"),
     Violation(
+        "tls-only", DEPLOYMENT, (*CONTAINER, "env", "REGISTRY_HTTP_DEBUG"), REMOVED, "serves metrics and profiles over"
+    ),
+    Violation(
         "tls-only",
         DEPLOYMENT,
         (*CONTAINER, "livenessProbe", "httpGet", "scheme"),

@@ -51,6 +51,13 @@ class Cluster:
     route: Object | None = None
     nodes: dict[str, Object] = field(default_factory=dict)
 
+    @property
+    def user(self) -> int | None:
+        """User that the registry's pods run as, one that the namespace admits; None if there is no Deployment."""
+        pod = self.deployment["spec"]["template"]["spec"] if self.deployment else {}
+        user: int | None = pod.get("securityContext", {}).get("runAsUser")
+        return user
+
 
 def read(settings: Settings, endpoints: Endpoints) -> Proved[Cluster]:
     """Reads the objects of a registry; the one that is missing is None.

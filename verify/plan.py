@@ -191,7 +191,7 @@ class _Plan:
 
         def pull() -> Proved[None]:
             names = [f"{way.registry}/{registry.REPOSITORY}@{self._image.digest}" for way in trusted.value]
-            return nodes.pull(server.value.api, self._endpoints.namespace, name, server.value.nodes.get(name), names)
+            return nodes.pull(server.value, self._endpoints.namespace, name, names)
 
         files = start(
             place, "CA files", lambda: nodes.ca_files(login.value, stack.trusted_by.get(name), stack.ca_pem), login

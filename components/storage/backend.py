@@ -8,8 +8,6 @@ import pulumi_kubernetes as k8s
 
 DATA = "/registry"
 """Folder of the images in the pod, as the how-to has it."""
-REGISTRY_UID = 1001
-"""User and group that the registry runs as, and that its folder must let write."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,8 @@ class StorageArgs:
     """Namespace of the registry. A change replaces everything."""
     claim: str
     """Name of the claim that it makes, if it makes one. A change replaces the claim, and the volume behind it."""
+    user: pulumi.Input[int]
+    """User and group that the pods run as, and that a folder made for them belongs to."""
     kind: Kind
     """The kind of storage, with its own arguments."""
 

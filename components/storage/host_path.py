@@ -7,21 +7,21 @@ import pulumi_command as command
 import pulumi_kubernetes as k8s
 
 from components.ssh import Ssh
-from components.storage.backend import REGISTRY_UID, Backend
+from components.storage.backend import Backend
 from components.storage.component import StorageArgs, kept
 from components.storage.static_volume import StaticVolume
 
-# The folder comes on stdin, so that no path is ever read as shell text.
-_PREPARE = f"""\
-IFS= read -r folder || exit
+# Folder and user come on stdin, so that no path is ever read as shell text.
+_PREPARE = """\
+IFS= read -r folder && read -r user || exit
 owner=$(stat -c %u -- "$folder" 2>/dev/null || echo 0)
 case $owner in
-    0 | {REGISTRY_UID}) ;;
+    0 | "$user") ;;
     *) echo "$folder belongs to user $owner: if nobody else needs it, give it to root first" >&2; exit 1 ;;
 esac
-install -d -m 0750 -o {REGISTRY_UID} -g {REGISTRY_UID} -- "$folder" || exit
+install -d -m 0750 -o "$user" -g "$user" -- "$folder" || exit
 # Images that a registry of root left there.
-find "$folder" -xdev ! -user {REGISTRY_UID} -exec chown -h {REGISTRY_UID}:{REGISTRY_UID} -- {{}} + || exit
+find "$folder" -xdev ! -user "$user" -exec chown -h "$user:$user" -- {} + || exit
 if command -v selinuxenabled >/dev/null && selinuxenabled; then chcon -t container_file_t -l s0 -- "$folder"; fi
 """
 
@@ -48,7 +48,7 @@ class HostPath:
             f"{name}-folder",
             connection=self.ssh.connection,
             create=self.ssh.as_root(_PREPARE),
-            stdin=pulumi.Output.concat(self.path, "\n"),
+            stdin=pulumi.Output.format("{}\n{}\n", self.path, args.user),
             add_previous_output_in_env=False,
             logging=command.remote.Logging.NONE,
             opts=pulumi.ResourceOptions(parent=parent),

@@ -1,7 +1,6 @@
 """A bucket of an S3-compatible object store."""
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -10,8 +9,17 @@ from components.storage.backend import Backend, Bucket
 from components.storage.component import StorageArgs
 
 _CA = "/registry-storage-ca"
-_DNS_PORT = 53
-_HTTPS_PORT = 443
+_EGRESS: k8s.networking.v1.NetworkPolicyEgressRuleArgsDict = {
+    "ports": [
+        # A policy is judged by the port of the pod, after that of its Service was translated, and a store inside the
+        # cluster may listen on any. DNS over TCP is among them.
+        {"protocol": "TCP"},
+        # Where DNS is asked, and where OpenShift's pods for it listen behind that port.
+        {"port": 53, "protocol": "UDP"},
+        {"port": 5353, "protocol": "UDP"},
+    ]
+}
+"""What a pod must reach to use a bucket: the store and, for its name, DNS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +72,6 @@ class S3:
             settings["SSL_CERT_DIR"] = _CA
             volumes.append({"name": "storage-ca", "config_map": {"name": authorities.metadata.name}})
             mounts.append({"name": "storage-ca", "mount_path": _CA, "read_only": True})
-        port = (urlsplit(self.endpoint).port if self.endpoint else None) or _HTTPS_PORT
         return Backend(
             environment=[
                 *[_variable(name, value) for name, value in settings.items()],
@@ -73,10 +80,7 @@ class S3:
             ],
             volumes=volumes,
             mounts=mounts,
-            egress=[
-                {"ports": [{"port": port, "protocol": "TCP"}]},
-                {"ports": [{"port": _DNS_PORT, "protocol": protocol} for protocol in ("UDP", "TCP")]},
-            ],
+            egress=[_EGRESS],
             bucket=Bucket(
                 path=f"{self.bucket}{self.root_directory.rstrip('/')}",
                 access=[

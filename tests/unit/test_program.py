@@ -21,6 +21,11 @@ CLUSTER_IP = "172.30.209.118"
 
 
 class SigningMocks(Mocks):
+    """A cluster that makes what it is asked for; a namespace that exists already has annotations."""
+
+    def __init__(self, annotations: dict[str, str] | None = None) -> None:
+        self.annotations = annotations
+
     def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
         raise AssertionError(f"the program calls no function, but {args.token}")
 
@@ -34,6 +39,8 @@ class SigningMocks(Mocks):
             case _, "Service":
                 state["metadata"] = {**state["metadata"], "resourceVersion": "1"}
                 state["spec"] = {**state["spec"], "clusterIP": CLUSTER_IP}
+            case _, "Namespace" if args.resource_id:
+                state["metadata"] = {"name": args.resource_id, "annotations": self.annotations}
             case _, "PersistentVolumeClaim" if args.resource_id:
                 state["spec"] = {"accessModes": ["ReadWriteMany"]}
             case _, "Command":
@@ -148,6 +155,14 @@ def test_the_pod_has_time_to_finish_its_requests_when_it_is_stopped(program: Rec
     assert int(drain.removesuffix("s")) < pod["terminationGracePeriodSeconds"]
 
 
+def test_nothing_but_the_registry_listens_whatever_the_image_s_own_configuration_says(
+    program: RecordingMonitor,
+) -> None:
+    environment = {variable["name"]: variable.get("value") for variable in container(program)["env"]}
+    assert environment["REGISTRY_HTTP_DEBUG"] == "{}"
+    assert environment["REGISTRY_LOG_LEVEL"] == "info"
+
+
 def test_disruptions_and_network_are_limited_to_this_pod(program: RecordingMonitor) -> None:
     labels = program.inputs("registry-deployment")["spec"]["template"]["metadata"]["labels"]
     assert program.inputs("registry-disruptions")["spec"]["selector"] == {"matchLabels": labels}
@@ -156,6 +171,17 @@ def test_disruptions_and_network_are_limited_to_this_pod(program: RecordingMonit
     assert network["ingress"] == [{"ports": [{"port": 5000, "protocol": "TCP"}]}]
     assert "Egress" in network["policyTypes"]
     assert network["egress"] is None
+
+
+def test_a_registry_on_a_bucket_reaches_dns_and_the_store_on_whatever_port_they_have_behind_their_services(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.config.update(storage=BUCKET | {"endpoint": "https://store.example.com"})
+    program = run_program(cluster, monkeypatch, SigningMocks(), preview=False)
+    (rule,) = program.inputs("registry-network")["spec"]["egress"]
+    assert set(rule) == {"ports"}
+    open_to = [(port["protocol"], port.get("port", "any")) for port in rule["ports"]]
+    assert sorted(open_to, key=str) == [("TCP", "any"), ("UDP", 53), ("UDP", 5353)]
 
 
 def test_the_images_are_on_a_claim_bound_to_a_volume_of_one_node(program: RecordingMonitor) -> None:
@@ -251,6 +277,7 @@ def test_a_first_preview_leaves_open_what_depends_on_the_cluster_ip(
     assert program.inputs("trust-node1")["stdin"] == UNKNOWN
 
 
+NFS = {"kind": "nfs", "server": "nfs.example.com", "path": "/exports/registry", "size": "10Gi"}
 BUCKET = {"kind": "s3", "bucket": "images", "region": "eu-west-1", "accessKey": "user", "secretKey": "password"}
 TOOLS = {"kubectl": "tools.example.com/kubectl:1.34.2", "rclone": "tools.example.com/rclone:1.76.0"}
 
@@ -292,3 +319,146 @@ def test_a_registry_gets_the_storage_that_images_move_to_when_they_are_there(
     assert any("::registry-deployment" in urn for urn in program.requests["move-end-job"].dependencies)
     for kept in ("storage-hostpath-volume", "storage-hostpath-claim"):
         assert program.requests[kept].protect
+
+
+EVERYTHING = {
+    "garbageCollection": {"schedule": "0 3 * * 0"},
+    "backup": {"schedule": "0 3 * * *", "storage": BUCKET},
+    "move": {"from": NFS},
+    "tools": TOOLS,
+}
+"""Settings with which the program makes every pod that it can make."""
+
+
+def pod_specs(program: RecordingMonitor) -> dict[str, Any]:
+    """The spec of every pod that the program makes, by the name of what it is made by."""
+    found = {}
+    for name, request in program.requests.items():
+        spec = program.inputs(name).get("spec", {}) if request.type.startswith("kubernetes:") else {}
+        template = spec.get("jobTemplate", {"spec": spec})["spec"].get("template")
+        if template:
+            found[name] = template["spec"]
+    return found
+
+
+def test_every_pod_gets_what_the_settings_say_of_pods(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    toleration = {"key": "dedicated", "operator": "Equal", "value": "infra", "effect": "NoSchedule"}
+    cluster.config.update(
+        EVERYTHING,
+        nodeSelector={"node-role.kubernetes.io/infra": ""},
+        tolerations=[toleration, {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}],
+        resources={
+            "requests": {"cpu": 1, "ephemeral-storage": "1Gi"},
+            "limits": {"cpu": "1500m", "memory": "0.5Gi", "ephemeral-storage": "2Gi"},
+        },
+        imagePullSecrets=["registry-pull", "tools-pull"],
+        priorityClassName="system-cluster-critical",
+    )
+    pods = pod_specs(run_program(cluster, monkeypatch, SigningMocks(), preview=False))
+    assert set(pods) == {
+        *("registry-deployment", "registry-storage-check", "garbage-collection-schedule"),
+        *("backup-backup", "backup-restore", "move-copy", "move-end-job"),
+    }
+    for name, pod in pods.items():
+        assert pod["nodeSelector"] == {"node-role.kubernetes.io/infra": ""}, name
+        first, second = pod["tolerations"]
+        assert {key: value for key, value in first.items() if value is not None} == toleration, name
+        assert second["tolerationSeconds"] == 60
+        assert pod["imagePullSecrets"] == [{"name": "registry-pull"}, {"name": "tools-pull"}], name
+        assert pod["priorityClassName"] == "system-cluster-critical", name
+        for each in pod["containers"]:
+            assert each["resources"]["limits"] == {"cpu": "1500m", "memory": "0.5Gi", "ephemeral-storage": "2Gi"}, name
+            requests = each["resources"]["requests"]
+            assert (requests["cpu"], requests["ephemeral-storage"]) == ("1", "1Gi"), name
+
+
+def test_a_pod_asks_for_nothing_that_the_settings_do_not_say(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.config.update(EVERYTHING)
+    pods = pod_specs(run_program(cluster, monkeypatch, SigningMocks(), preview=False))
+    requests = {}
+    for name, pod in pods.items():
+        assert {pod[key] for key in ("tolerations", "imagePullSecrets", "priorityClassName")} == {None}, name
+        for each in pod["containers"]:
+            resources = each["resources"] or {"requests": None, "limits": None}
+            assert resources["limits"] is None
+            requests[name, each["name"]] = resources["requests"]
+    much, little = {"cpu": "100m", "memory": "256Mi"}, {"cpu": "50m", "memory": "64Mi"}
+    assert requests == {
+        ("registry-deployment", "registry"): much,
+        ("registry-storage-check", "storage-check"): None,
+        ("garbage-collection-schedule", "run"): little,
+        ("backup-backup", "copy"): much,
+        ("backup-restore", "copy"): much,
+        ("backup-restore", "hold"): little,
+        ("move-copy", "copy"): much,
+        ("move-copy", "hold"): little,
+        ("move-end-job", "reopen"): little,
+    }
+
+
+def test_the_job_that_deletes_garbage_keeps_what_the_registry_s_pod_has_of_the_settings(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.config.update(EVERYTHING)
+    pod = pod_specs(run_program(cluster, monkeypatch, SigningMocks(), preview=False))["garbage-collection-schedule"]
+    (run,) = pod["containers"]
+    (patch,) = [json.loads(each["value"]) for each in run["env"] if each["name"] == "JOB"]
+    changed = patch["spec"]["template"]["spec"]
+    kept = {"nodeSelector", "tolerations", "imagePullSecrets", "priorityClassName", "securityContext"}
+    assert kept.isdisjoint(changed)
+    assert {"resources", "env", "image", "securityContext"}.isdisjoint(changed["containers"][0])
+
+
+RANGES = {
+    "openshift.io/sa.scc.uid-range": "1000650000/10000",
+    "openshift.io/sa.scc.supplemental-groups": "1000660000/10000",
+}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "user", "fs_group"),
+    [(RANGES, 1000650000, 1000660000), ({"kubernetes.io/metadata.name": "it"}, 1001, 1001), (None, 1001, 1001)],
+    ids=["ranges", "no-ranges", "no-annotations"],
+)
+def test_everything_runs_as_the_first_user_of_a_namespace_that_exists(
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    annotations: dict[str, str] | None,
+    user: int,
+    fs_group: int,
+) -> None:
+    folder = cluster.config["storage"]
+    cluster.config.update(EVERYTHING, createNamespace=False, storage=folder)
+    program = run_program(cluster, monkeypatch, SigningMocks(annotations), preview=False)
+    for name, pod in pod_specs(program).items():
+        context = pod["securityContext"]
+        assert (context["runAsUser"], context["runAsGroup"], context["fsGroup"]) == (user, user, fs_group), name
+    assert program.inputs("storage-hostpath-folder")["stdin"] == f"/registry\n{user}\n"
+    (check,) = pod_specs(program)["registry-storage-check"]["containers"]
+    assert f"The registry, user and group {user}, cannot write" in check["command"][-1]
+
+
+def test_a_namespace_that_the_stack_makes_asks_for_the_user_that_pods_run_as(program: RecordingMonitor) -> None:
+    annotations = program.inputs("namespace-namespace")["metadata"]["annotations"]
+    assert {annotations[key] for key in RANGES} == {"1001/1"}
+    for pod in pod_specs(program).values():
+        context = pod["securityContext"]
+        assert (context["runAsUser"], context["runAsGroup"], context["fsGroup"]) == (1001, 1001, 1001)
+
+
+def test_a_range_that_cannot_be_read_stops_the_run_and_is_named(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.config.update(createNamespace=False)
+    with pytest.raises(pulumi.RunError, match=r"registry:namespace 'docker-registry' .*uid-range is '0/10000'"):
+        run_program(cluster, monkeypatch, SigningMocks({"openshift.io/sa.scc.uid-range": "0/10000"}), preview=False)
+
+
+def test_a_preview_leaves_open_the_user_of_a_namespace_that_cannot_be_read_yet(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.config.update(createNamespace=False)
+    program = run_program(cluster, monkeypatch, PreviewMocks(), preview=True)
+    context = pod_specs(program)["registry-deployment"]["securityContext"]
+    assert context["runAsUser"] == context["fsGroup"] == UNKNOWN
+    assert program.inputs("storage-hostpath-folder")["stdin"] == UNKNOWN

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 import settings
 from settings.storage import S3Settings
-from tests.conftest import KUBECONFIG, Cluster, make_ca, write_pair
+from tests.conftest import KUBECONFIG, ROOT, Cluster, make_ca, write_pair
 
 
 @pytest.fixture
@@ -58,6 +58,23 @@ def test_good_settings_load(load: Load, cluster: Cluster) -> None:
     assert loaded.namespace == "docker-registry"
     assert loaded.node_selector == {"region": "infra"}
     assert loaded.ssh.host_key(loaded.nodes[0]).startswith("ssh-ed25519 AAAA")
+
+
+@pytest.mark.parametrize("memory", ["512Mi", "0.5Gi", "1.5G", "536870912", 536870912])
+@pytest.mark.parametrize("cpu", ["500m", "0.5", "1.25", "2", 0.5, 2])
+def test_a_quantity_may_be_a_number(load: Load, cluster: Cluster, cpu: Any, memory: Any) -> None:
+    limits = {"cpu": cpu, "memory": memory, "ephemeral-storage": memory}
+    loaded = load(cluster.config | {"resources": {"limits": limits}}).resources
+    assert loaded.limits.amounts == {name: str(amount) for name, amount in limits.items()}
+    assert loaded.requests.amounts == {}
+
+
+def test_a_toleration_may_say_as_little_as_in_kubernetes(load: Load, cluster: Cluster) -> None:
+    everything, infra = load(
+        cluster.config | {"tolerations": [{"operator": "Exists"}, {"key": "infra", "tolerationSeconds": 0}]}
+    ).tolerations
+    assert everything.model_dump(exclude_none=True) == {"operator": "Exists"}
+    assert infra.model_dump(exclude_none=True) == {"key": "infra", "toleration_seconds": 0}
 
 
 def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
@@ -178,6 +195,43 @@ def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
             "backup.storage.node 'node9' is not storage.node 'node1', and one pod has to reach both",
         ),
         ("tools", {"kubectl": "kubectl"}, "registry:tools.kubectl 'kubectl' "),
+        ("tolerations", {"key": "infra"}, "registry:tolerations must be a list"),
+        ("tolerations", ["infra"], "registry:tolerations[0] 'infra' must be a map"),
+        ("tolerations", [{"kye": "infra"}], "registry:tolerations[0].kye is not a setting: did you mean 'key'?"),
+        ("tolerations", [{"operator": "Is"}], "registry:tolerations[0].operator 'Is' must be 'Equal', 'Exists'"),
+        ("tolerations", [{"effect": "NoRun"}], "registry:tolerations[0].effect 'NoRun' must be 'NoSchedule'"),
+        ("tolerations", [{"value": True}], "registry:tolerations[0].value 'true' must be text: put it in quotes"),
+        (
+            "tolerations",
+            [{"tolerationSeconds": "long"}],
+            "registry:tolerations[0].tolerationSeconds 'long' must be",
+        ),
+        ("resources", {"limit": {"cpu": "1"}}, "registry:resources.limit is not a setting: did you mean 'limits'?"),
+        ("resources", {"limits": {"gpu": "1"}}, "registry:resources.limits.gpu is not a setting: did you mean 'cpu'?"),
+        (
+            "resources",
+            {"limits": {"cpu": "1 core"}},
+            "registry:resources.limits.cpu '1 core' must be a number of",
+        ),
+        ("resources", {"limits": {"cpu": 0}}, "registry:resources.limits.cpu '0' must be a number of cores above zero"),
+        ("resources", {"limits": {"cpu": "0.0001"}}, "must be a number of cores"),
+        ("resources", {"limits": {"cpu": True}}, "registry:resources.limits.cpu 'true' must be text"),
+        ("resources", {"limits": {"memory": "512m"}}, "registry:resources.limits.memory '512m' must be a Kubernetes q"),
+        ("resources", {"limits": {"memory": "512MB"}}, "must be a Kubernetes quantity"),
+        (
+            "resources",
+            {"requests": {"ephemeral-storage": "0Gi"}},
+            "registry:resources.requests.ephemeral-storage '0G",
+        ),
+        ("resources", {"requests": {"ephemeralStorage": "1Gi"}}, "did you mean 'ephemeral-storage'?"),
+        ("imagePullSecrets", "pull", "registry:imagePullSecrets 'pull' must be a list"),
+        (
+            "imagePullSecrets",
+            ["pull", "My Secret"],
+            "registry:imagePullSecrets[1] 'My Secret' must be lower-case",
+        ),
+        ("imagePullSecrets", [""], "registry:imagePullSecrets[0] '' must be lower-case letters"),
+        ("priorityClassName", "High priority", "registry:priorityClassName 'High priority' must be lower-case letters"),
     ],
 )
 def test_a_bad_setting_gives_one_line_with_key_value_and_reason(
@@ -522,8 +576,9 @@ def test_a_certificate_that_macos_refuses_gets_a_warning(
 
 
 def test_what_pulumi_yaml_says_unless_set_is_no_setting(load: Load, cluster: Cluster) -> None:
-    empty = {"garbageCollection": {}, "backup": {}, "move": {}, "tools": {"kubectl": "", "rclone": ""}}
-    assert load(cluster.config | empty) == load(cluster.config)
+    known = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    unset = {key: each["default"] for key, each in known.items() if "default" in each}
+    assert load(unset | cluster.config) == load(cluster.config)
 
 
 def test_garbage_of_a_pod_s_own_folder_is_nobody_s_to_collect(load: Load, cluster: Cluster) -> None:

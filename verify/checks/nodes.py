@@ -15,7 +15,7 @@ from kubernetes.client import ApiException
 from settings import NodeSettings, SshSettings
 from verify.checks.network import Way
 from verify.checks.registry import answers
-from verify.cluster import Object, is_ready
+from verify.cluster import Cluster, Object, is_ready
 from verify.proof import ACT_SECONDS, Fault, Proved, reason
 from verify.vantage import OnNode
 
@@ -119,18 +119,19 @@ async def trust(node: OnNode, ways: Sequence[Way], held: dict[str, str]) -> Prov
     return Proved(f"{', '.join(way.registry for way in ways)} answer to its own CA files", ways)
 
 
-def pull(api: client.ApiClient, namespace: str, node: str, found: Object | None, images: Sequence[str]) -> Proved[None]:
+def pull(cluster: Cluster, namespace: str, node: str, images: Sequence[str]) -> Proved[None]:
     """Lets the node's kubelet pull an image by each name, in a pod that never runs anything.
 
     Raises:
         Fault: The node is not there or not ready, or could not pull; the message has kubelet's reason.
     """
+    found = cluster.nodes.get(node)
     if found is None:
         raise Fault(f"the cluster has no node {node}", "compare nodes in the settings with `kubectl get nodes`")
     if not is_ready(found):
         raise Fault(f"node {node} is not Ready", f"see `kubectl describe node {node}`")
-    core = client.CoreV1Api(api)
-    pod: Any = core.create_namespaced_pod(namespace, _pod(node, images), _request_timeout=ACT_SECONDS)
+    core = client.CoreV1Api(cluster.api)
+    pod: Any = core.create_namespaced_pod(namespace, _pod(node, images, cluster.user), _request_timeout=ACT_SECONDS)
     name = pod.metadata.name
     try:
         changes = watch.Watch().stream(  # type: ignore[no-untyped-call]
@@ -170,7 +171,7 @@ def _is_pulled(container: Object) -> bool:
     return bool(container["state"]) and waiting.get("reason", "") not in _STILL_PULLING
 
 
-def _pod(node: str, images: Sequence[str]) -> Any:  # noqa: ANN401 - the client takes JSON too
+def _pod(node: str, images: Sequence[str], user: int | None) -> Any:  # noqa: ANN401 - the client takes JSON too
     return {
         "metadata": {"generateName": "verify-", "labels": {"app.kubernetes.io/name": "verify"}},
         "spec": {
@@ -184,7 +185,7 @@ def _pod(node: str, images: Sequence[str]) -> Any:  # noqa: ANN401 - the client 
             "enableServiceLinks": False,
             "securityContext": {
                 "runAsNonRoot": True,
-                "runAsUser": 1001,
+                "runAsUser": user,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "containers": [
