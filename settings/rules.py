@@ -58,13 +58,6 @@ def dns_label(value: str) -> str:
     return value
 
 
-def object_name(value: str) -> str:
-    """A DNS-1123 subdomain, as names of most objects are."""
-    if len(value) > _DNS_NAME_MAX or not all(map(_LABEL.fullmatch, value.split("."))):
-        raise ValueError("must be lower-case letters, digits, '-' and '.', as names of Kubernetes objects are")
-    return value
-
-
 def own_namespace(value: str) -> str:
     """A namespace that can be the registry's alone."""
     if value in ("default", "openshift") or value.startswith(("kube-", "openshift-")):

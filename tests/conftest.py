@@ -19,16 +19,19 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parent.parent
-OF_THE_DEV_STACK = {"test_day2", "test_nodes", "test_registry", "test_sandbox", "test_verify"}
-"""Modules that would change the dev stack for each other."""
+OF_ONE_STACK = (
+    {"test_day2", "test_documented_commands", "test_nodes", "test_registry", "test_sandbox", "test_verify"},
+    {"test_documented_stack", "test_shipped_stacks"},
+)
+"""Modules that would change a stack for each other: the dev stack, and the one of Pulumi.lab.yaml."""
 
 
 class _ByModule(LoadScopeScheduling):  # type: ignore[misc]
-    """Lets modules run side by side, but not those that share the dev stack."""
+    """Lets modules run side by side, but not those that share a stack."""
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
-        return "dev" if Path(module).stem in OF_THE_DEV_STACK else module
+        return next((min(modules) for modules in OF_ONE_STACK if Path(module).stem in modules), module)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:

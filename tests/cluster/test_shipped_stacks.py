@@ -22,11 +22,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from sandbox import layout, nfs, toolchain
 from sandbox.topology import NODES, Node
-from tests.cluster.conftest import kubectl, run, run_pod, sandbox
+from tests.cluster.conftest import kubectl, run_pod, sandbox
+from tests.cluster.shipped import pulled, ssh_agent, write_what_the_readme_asks_for
 from tests.conftest import ROOT
 
 SHARED = f"{nfs.EXPORT}/registry"
 """The folder of the NFS server that the lab names; production's volume is in it, too."""
+IMAGE = "sandbox.local/registry:3.1.2"
 _EXAMPLE = "0123456789abcdef" * 4
 
 
@@ -68,57 +70,10 @@ def node_of(host: str) -> Node:
 def registry_image(node: Node) -> str:
     """Digest of the registry's image on a node."""
     listed = sandbox("exec", f"--node={node.name}", "--", "ctr", "--namespace=k8s.io", "images", "ls",
-                     "name==sandbox.local/registry:3.1.2").stdout  # fmt: skip
+                     f"name=={IMAGE}").stdout  # fmt: skip
     found = re.search(r"sha256:[0-9a-f]{64}", listed)
     assert found, listed
     return found[0]
-
-
-def write_what_the_readme_asks_for(folder: Path, settings: dict[str, Any]) -> None:
-    """Writes kubeconfig, CA and host keys of the stack's cluster, each to the place that the stack names."""
-    kubeconfig = json.loads(layout.KUBECONFIG.read_text())
-    kubeconfig["clusters"][0]["cluster"]["server"] = settings["registry:cluster"]["server"]
-    places = {
-        settings["registry:kubeconfig"]: json.dumps(kubeconfig),
-        settings["registry:ca"]["certFile"]: (layout.PKI / "ca.crt").read_text(),
-        settings["registry:ca"]["keyFile"]: (layout.PKI / "ca.key").read_text(),
-        settings["registry:ssh"]["knownHostsFile"]: "".join(map(host_keys, settings["registry:nodes"])),
-    }
-    for name, content in places.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch(mode=0o600)
-        file.write_text(content)
-    run("ssh-keygen", "-q", "-H", "-f", folder / settings["registry:ssh"]["knownHostsFile"])
-
-
-def host_keys(node: dict[str, Any]) -> str:
-    return run("ssh-keyscan", "-t", "ed25519", "-p", str(node.get("port", 22)), node["host"]).stdout
-
-
-@contextmanager
-def ssh_agent(socket: Path) -> Iterator[Path]:
-    """An agent that has the login key, for the stacks name none."""
-    with subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.PIPE) as agent:
-        assert agent.stdout is not None
-        agent.stdout.readline()
-        try:
-            key = ["ssh-add", "-q", str(layout.SSH / "id_ed25519")]
-            subprocess.run(key, env={**os.environ, "SSH_AUTH_SOCK": str(socket)}, check=True)
-            yield socket
-        finally:
-            agent.terminate()
-
-
-@contextmanager
-def images_of_a_registry_elsewhere(image: str) -> Iterator[None]:
-    """The stack's image, as a node has it that pulled it."""
-    for node in NODES:
-        ctr = ("exec", f"--node={node.name}", "--", "ctr", "--namespace=k8s.io", "images")
-        sandbox(*ctr, "tag", "--force", "sandbox.local/registry:3.1.2", image)
-    yield
-    for node in NODES:
-        sandbox("exec", f"--node={node.name}", "--", "ctr", "--namespace=k8s.io", "images", "rm", image)
 
 
 @contextmanager
@@ -168,7 +123,7 @@ def shipped(request: pytest.FixtureRequest, kubeconfig: Path, tmp_path: Path) ->
     with ExitStack() as stack:
         stack.callback(sandbox, "exec", "--", "rm", "-rf", SHARED)
         socket = stack.enter_context(ssh_agent(tmp_path / "agent"))
-        stack.enter_context(images_of_a_registry_elsewhere(settings["registry:image"]))
+        stack.enter_context(pulled({settings["registry:image"]: IMAGE}))
         if "className" in settings["registry:storage"]:
             stack.enter_context(storage_class(settings["registry:storage"]["className"]))
         own = {"PULUMI_BACKEND_URL": (tmp_path / "state").as_uri(), "PULUMI_CONFIG_PASSPHRASE": "a test's"}

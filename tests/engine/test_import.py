@@ -33,12 +33,12 @@ def test_import_needs_no_code_generation(project: Project, namespace: str) -> No
     assert "2 unchanged" in project.pulumi("preview", "--expect-no-changes")
 
 
-def test_import_with_code_generation_imports_and_says_that_the_code_is_yours_to_write(
+def test_import_with_code_generation_imports_and_says_who_could_write_the_code(
     project: Project, namespace: str
 ) -> None:
     output = import_builder(project, namespace, fails=True)
     assert "= 1 imported" in output
-    assert "give it --generate-code=false and write the code by hand" in output
+    assert "to write code, install Pulumi with its own pulumi-language-python" in output
     project.write(PROGRAM.format(namespace=namespace, options="protect=True"))
     assert "2 unchanged" in project.pulumi("preview", "--expect-no-changes")
 
