@@ -228,10 +228,14 @@ def test_an_image_may_be_a_template(load: Load, cluster: Cluster) -> None:
         (
             "imagePullSecrets",
             ["pull", "My Secret"],
-            "registry:imagePullSecrets[1] 'My Secret' must be lower-case",
+            "registry:imagePullSecrets[1] 'My Secret' must be a Kubernetes object name",
         ),
-        ("imagePullSecrets", [""], "registry:imagePullSecrets[0] '' must be lower-case letters"),
-        ("priorityClassName", "High priority", "registry:priorityClassName 'High priority' must be lower-case letters"),
+        ("imagePullSecrets", [""], "registry:imagePullSecrets[0] '' must be a Kubernetes object name"),
+        (
+            "priorityClassName",
+            "High priority",
+            "registry:priorityClassName 'High priority' must be a Kubernetes object name",
+        ),
     ],
 )
 def test_a_bad_setting_gives_one_line_with_key_value_and_reason(
