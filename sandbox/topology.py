@@ -27,7 +27,7 @@ class Node:
         name: Its name in the cluster.
         address: Its address on the bridge.
         pods: The addresses of its pods.
-        containerd: Version of its containerd: 1.6, Debian's, set to read certs.d; or 2.4, which does so as it ships.
+        containerd: Version of its containerd: 1.6, Debian's, or 2.4; both are set to read certs.d.
         ssh_user: Who may log in: root, or a user who may run sudo.
         ssh_port: TCP port of its SSH server.
         control_plane: Whether it runs etcd, the API server, the controllers, the name server and the router.
