@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.cluster.api import Registry
 from tests.cluster.conftest import kubectl, sandbox
 from tests.cluster.reader import Reader, runs
 from tests.cluster.shipped import pulled, ssh_agent, write_what_the_readme_asks_for
+from tests.conformance.plugin import program
 from tests.conftest import ROOT
 from tests.documents import settings
 
@@ -66,18 +68,21 @@ def reader(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     write_what_the_readme_asks_for(folder, SHIPPED)
     for path in _FOLDERS[:2]:
         sandbox("exec", "--", "install", "-d", "-o", "1001", "-g", "1001", "-m", "0750", path)
-    sandbox("exec", "--", "mkdir", _STATES)
+    sandbox("exec", "--", "mkdir", "-p", _STATES)
     programs = home / "bin"
     programs.mkdir()
-    for program in ("pulumi", "pulumi-language-python", "kubectl"):
-        (programs / program).symlink_to(layout.BIN / program)
+    for name in ("pulumi", "pulumi-language-python", "kubectl"):
+        (programs / name).symlink_to(layout.BIN / name)
     (programs / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {home / "ssh_config"} "$@"\n')
     (programs / "ssh").chmod(0o755)
     (home / "ssh_config").write_text(
         f"IdentityFile {layout.SSH / 'id_ed25519'}\nUserKnownHostsFile {folder / 'clusters' / 'lab' / 'known_hosts'}\n"
     )
-    (home / "pulumi").mkdir()
-    (home / "pulumi" / "plugins").symlink_to(layout.PULUMI_HOME / "plugins")
+    for package in ("kubernetes", "tls", "command"):
+        plugin = program(package)
+        installed = home / "pulumi" / "plugins" / f"resource-{package}-v{version(f'pulumi-{package}')}"
+        installed.mkdir(parents=True)
+        (installed / plugin.name).symlink_to(plugin.resolve())
     with ExitStack() as stack:
         stack.callback(sandbox, "exec", "--", "rm", "-rf", _STATES, *_FOLDERS)
         agent = stack.enter_context(ssh_agent(home / "agent"))
@@ -140,7 +145,10 @@ def test_a_run_that_was_killed(reader: Reader, command: str) -> None:
 
 @runs("without Pulumi on the PATH")
 def test_without_pulumi_on_the_path(reader: Reader, command: str) -> None:
-    Reader(reader.folder, {**reader.environment, "PULUMI_BACKEND_URL": BACKEND}).run(command)
+    # What is found there, or in Pulumi's home, would take the place of the sandbox's own.
+    environment = {**reader.environment, "PATH": os.environ["PATH"], "PULUMI_BACKEND_URL": BACKEND}
+    del environment["PULUMI_HOME"]
+    Reader(reader.folder, environment).run(command)
 
 
 @runs("day 2")
