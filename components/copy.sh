@@ -7,7 +7,6 @@
 #
 # Environment: see copying.py. /work is shared with hold.sh.
 set -eu
-set -o pipefail
 trap 'exit 143' TERM
 
 V2=docker/registry/v2
@@ -17,6 +16,11 @@ refuse() {
     say "$*" >&2
     exit 1
 }
+# A shell that does not know the option ends; without it, what fails before a pipe goes unseen.
+(set -o pipefail) 2>/dev/null ||
+    refuse "the shell of this image has no option pipefail: give registry:tools.rclone one with bash or busybox as /bin/sh"
+set -o pipefail
+
 # A signal ends the shell's wait at once; of a program in the foreground it awaits the end.
 run() { "$@" & wait "$!"; }
 

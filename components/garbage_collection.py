@@ -16,6 +16,10 @@ from components.storage.backend import DATA, Backend
 
 _SCRIPT = maintenance.SCRIPT + Path(__file__).with_suffix(".sh").read_text()
 _COLLECT = """\
+(set -o pipefail) 2>/dev/null || {
+    echo "the shell of this image has no option pipefail: give registry:image one with bash or busybox as /bin/sh" >&2
+    exit 1
+}
 set -o pipefail
 # Where version 3 of the image has it, and where version 2.
 for configuration in /etc/distribution/config.yml /etc/docker/registry/config.yml; do
