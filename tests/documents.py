@@ -19,6 +19,7 @@ _PROGRAMS = {
 }
 _FENCE = re.compile(r"^( *)```(\S*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`]+)`")
+_VARIABLES = re.compile(r"^([A-Z0-9_]+=\S* )+")
 _COMMENT = re.compile(r"\s+# .*")
 _GOES_ON = ("\\", "|", "&&")
 
@@ -72,7 +73,7 @@ def _lines(text: str) -> Iterator[str]:
 
 def _is_command(text: str) -> bool:
     """Says whether a text is a program with arguments, or an executable file of this repository."""
-    program, _, arguments = text.partition(" ")
+    program, _, arguments = _VARIABLES.sub("", text).partition(" ")
     if program in _PROGRAMS or program.startswith(".sandbox/"):
         return bool(arguments)
     file = ROOT / program

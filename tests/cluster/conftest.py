@@ -94,6 +94,13 @@ def stack(kubeconfig: Path) -> Stack:  # noqa: ARG001 - needs the cluster
     return Stack("dev", ROOT)
 
 
+def delete_volumes(namespace: str) -> None:
+    """Deletes the volumes of a namespace's claims."""
+    for volume in json.loads(kubectl("get", "persistentvolumes", "--output=json"))["items"]:
+        if volume["spec"].get("claimRef", {}).get("namespace") == namespace:
+            kubectl("delete", "persistentvolume", volume["metadata"]["name"], "--wait=false")
+
+
 class OtherStack(Stack):
     """A stack beside `dev`, in a namespace and with a Route host of its name."""
 
@@ -114,10 +121,7 @@ class OtherStack(Stack):
         self.pulumi("destroy", "--yes", "--skip-preview")
         self.pulumi("stack", "rm", "--force", "--yes")
         kubectl("delete", "namespace", self.name, "--ignore-not-found", "--wait=false")
-        volumes = json.loads(kubectl("get", "persistentvolumes", "--output=json"))["items"]
-        for volume in volumes:
-            if volume["spec"].get("claimRef", {}).get("namespace") == self.name:
-                kubectl("delete", "persistentvolume", volume["metadata"]["name"], "--wait=false")
+        delete_volumes(self.name)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from sandbox import layout, nfs, s3
 from sandbox.topology import CONTROL_PLANE
 from sandbox.wait import until
 from tests.cluster.api import Registry
-from tests.cluster.conftest import kubectl, sandbox
+from tests.cluster.conftest import delete_volumes, kubectl, sandbox
 from tests.cluster.reader import Reader, runs
 from tests.cluster.shipped import pulled, ssh_agent, write_what_the_readme_asks_for
 from tests.conformance.plugin import program
@@ -52,6 +52,14 @@ def configure(reader: Reader, *settings: dict[str, Any]) -> None:
     for each in settings:
         present["config"] |= each
     file.write_text(yaml.safe_dump(present))
+
+
+def remove(reader: Reader) -> None:
+    """Removes everything that the stack made, and what it keeps."""
+    for command in ("cancel", "state unprotect --all", "destroy --skip-preview"):
+        reader.start(f"pulumi {command} --stack lab --yes").communicate()
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait")
+    delete_volumes(NAMESPACE)
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +114,7 @@ def reader(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         try:
             yield reader
         finally:
-            for command in ("cancel", "state unprotect --all", "destroy --skip-preview"):
-                reader.start(f"pulumi {command} --stack lab --yes").communicate()
-            kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait")
-            for kind in ("hostpath", "nfs"):
-                kubectl("delete", "persistentvolume", f"{NAMESPACE}-registry-{kind}", "--ignore-not-found")
+            remove(reader)
 
 
 @runs("new stack")
@@ -178,10 +182,19 @@ def test_after_a_node_that_is_gone(reader: Reader) -> None:
     assert "1 created" in reader.run("pulumi up --skip-preview")
 
 
+@runs("field conflict")
+def test_a_field_conflict(reader: Reader, command: str) -> None:
+    configure(reader, BEFORE, COLLECTION)
+    process = reader.start("pulumi up --skip-preview")
+    printed, _ = process.communicate()
+    assert "field conflict detected" in printed
+    reader.run(command)
+
+
 @pytest.fixture(scope="module")
 def garbage(reader: Reader) -> None:
-    """A stack whose garbage is collected, and an image that nobody refers to any more."""
-    configure(reader, BEFORE, COLLECTION)
+    """A stack whose garbage is collected, and an image that nobody refers to any more; no run of it was ever killed."""
+    remove(reader)
     reader.run("pulumi up --skip-preview")
     by_ip = json.loads(reader.run("pulumi stack output endpoints"))[0]
     registry = Registry(by_ip.removesuffix(":5000"))
