@@ -207,12 +207,26 @@ def test_a_storage_that_the_registry_cannot_write_to_is_one_error_before_it_star
     export: str, other_stack: MakeStack
 ) -> None:
     sandbox("exec", "--", "chown", "0:0", export)
-    stack = other_stack("storage-readonly", storage=nfs_storage(export), nodeSelector={"kubernetes.io/os": "linux"})
+    settings = {"storage": nfs_storage(export), "nodeSelector": {"kubernetes.io/os": "linux"}}
+    stack = other_stack("storage-readonly", **settings)
     printed = stack.up(check=False)
     assert "The registry, user and group 1001, cannot write to its storage: let it, then run again." in printed
     assert not objects(stack, "deployments")
+
     sandbox("exec", "--", "chown", "1001:1001", export)
+    stack.configure(**settings, resources={"limits": {"cpu": 1}})
     stack.up()
+    assert limits_of_check(stack) == {"cpu": "1"}
+    # What was checked is not checked again because of how it was.
+    stack.configure(**settings, resources={"limits": {"cpu": 2}})
+    stack.up()
+    assert limits_of_check(stack) == {"cpu": "1"}
+
+
+def limits_of_check(stack: OtherStack) -> object:
+    """The limits of the Job that checked the storage."""
+    (job,) = json.loads(kubectl("get", "jobs", f"--namespace={stack.name}", "--output=json"))["items"]
+    return job["spec"]["template"]["spec"]["containers"][0]["resources"].get("limits")
 
 
 @pytest.fixture
