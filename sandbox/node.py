@@ -36,7 +36,7 @@ tty:x:5:
 admin:x:1000:
 nogroup:x:65534:
 """
-_SUDOERS = "admin ALL=(ALL) NOPASSWD: ALL\n"
+_SUDOERS = "root ALL=(ALL:ALL) ALL\nadmin ALL=(ALL) NOPASSWD: ALL\n"
 # Nobody has a password here that could be asked for.
 _PAM = """\
 auth required pam_deny.so

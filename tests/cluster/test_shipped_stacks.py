@@ -163,7 +163,7 @@ def test_a_stack_runs_as_it_ships(shipped: Shipped) -> None:
             run_pod(f"shipped-{shipped.name}", f"{endpoint}/first/light:1", node.name)
     pods = kubectl("get", "pods", f"--namespace={settings['registry:namespace']}", "--selector=docker-registry",
                    "--output=jsonpath={.items[*].spec.nodeName}").split()  # fmt: skip
-    assert pods == ["node1"] * settings["registry:replicas"]
+    assert pods == ["node1"] * int(settings["registry:replicas"])
 
     shipped.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
     report = shipped.run(sys.executable, "-m", "verify", "--stack", shipped.name)

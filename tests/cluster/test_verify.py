@@ -279,7 +279,7 @@ GROUPS: dict[str, list[Fault]] = {
         Fault(
             lambda _: local_file(layout.SSH / "known_hosts", other_host_keys()),
             {
-                ("SSH", name): f"{node_named(name).address} shows another host key than '.sandbox/ssh/known_hosts'"
+                ("SSH", name): f"{node_named(name).host} shows another host key than '.sandbox/ssh/known_hosts'"
                 for name in ("node1", "node2")
             },
         ),
@@ -291,7 +291,7 @@ GROUPS: dict[str, list[Fault]] = {
     "a-node-without-sshd, route-not-passthrough": [
         Fault(
             lambda _: stopped("node2", "sshd"),
-            {("SSH", "node2"): f"root@{node_named('node2').address}:22 cannot be reached"},
+            {("SSH", "node2"): "admin@node2.sandbox.internal:2222 cannot be reached"},
         ),
         Fault(
             lambda _: replaced("route", lambda r: r["spec"]["tls"].update(termination="edge")),

@@ -28,7 +28,7 @@ from components import storage
 stack = settings.load()
 cluster = k8s.Provider("cluster", kubeconfig=str(stack.kubeconfig))
 kind = storage.Nfs(server=stack.storage.server, path=stack.storage.path, size="1Gi", mount_options=[])
-args = storage.StorageArgs(namespace=stack.namespace, claim="registry-nfs", kind=kind)
+args = storage.StorageArgs(namespace=stack.namespace, claim="registry-nfs", user=1001, kind=kind)
 storage.Storage("storage-nfs", args, pulumi.ResourceOptions(provider=cluster))
 """
 

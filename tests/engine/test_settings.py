@@ -31,20 +31,20 @@ BAD: dict[str, Any] = {
         {"name": "node11", "host": "", "port": 70000},
         {"name": "node12", "hots": "node12.example.com"},
         {"name": "node13", "host": "-oProxyCommand=id", "port": "ssh"},
-        {"name": "a" * 64, "host": "*.example.com", "port": 0},
+        {"name": "a" * 254, "host": "*.example.com", "port": 0},
     ],
     "ssh": {"user": "", "privateKeyFile": "gone/id", "knownHostsFile": "gone/known_hosts", "password": "hidden-4711"},
 }
 TOLD = f"""
 rout is not a setting: did you mean 'route'?
 kubeconfig 'gone/kubeconfig' cannot be read (No such file or directory): give the path of the file
-cluster.server 'http://api.example.com' must be an https URL without a path, such as 'https://api.example.com:6443'
+cluster.server 'http://api.example.com' must be an https URL, such as 'https://api.example.com:6443'
 cluster.caSha256 'abc' must be a SHA-256 fingerprint: what `openssl x509 -noout -fingerprint -sha256` prints
 namespace 'kube-system' belongs to the cluster: choose a namespace of the registry's own, such as 'docker-registry'
 image 'registry.example.com/registry:latest' must name a fixed version by tag or digest, such as
 replicas '-1' must be at least 0
 nodeSelector.infra 'true' must be text: put it in quotes
-storage.node 'Node1' must be a host name in lower case
+storage.node 'Node1' must be a Kubernetes object name
 storage.path '/etc' is the system's: choose a folder of the registry's own, such as '/registry'
 storage.size '0' must be a Kubernetes quantity above zero, such as '10Gi'
 storage.pathh is not a setting: did you mean 'path'?
@@ -57,7 +57,7 @@ garbageCollection.dryRun 'perhaps' must be true or false
 route.host 'https://registry.example.com' must be a host name in lower case without scheme, port or wildcard, such as
 nodes[1].name 'node{{2..9}}' has a brace range, and those are not expanded: list every node
 nodes[1].host 'node{{2..9}}.example.com' has a brace range, and those are not expanded: list every node
-nodes[2].name 'NODE10' must be a host name in lower case
+nodes[2].name 'NODE10' must be a Kubernetes object name
 nodes[2].host 'a;rm -rf /' must be a host name in lower case
 nodes[3].host '' must be a host name in lower case
 nodes[3].port '70000' must be at most 65535
@@ -65,7 +65,7 @@ nodes[4].host is missing: set it, {README}
 nodes[4].hots is not a setting: did you mean 'host'?
 nodes[5].host '-oProxyCommand=id' must be a host name in lower case
 nodes[5].port 'ssh' must be a whole number
-nodes[6].name '{"a" * 64}' must be a host name in lower case
+nodes[6].name '{"a" * 254}' must be a Kubernetes object name
 nodes[6].host '*.example.com' must be a host name in lower case
 nodes[6].port '0' must be at least 1
 ssh.user '' must have at least 1 characters
