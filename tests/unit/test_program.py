@@ -3,6 +3,7 @@
 import asyncio
 import json
 import runpy
+import shlex
 from base64 import b64decode
 from typing import Any
 
@@ -210,11 +211,14 @@ def test_the_route_passes_tls_through_and_is_awaited(program: RecordingMonitor) 
 
 def test_each_node_gets_the_ca_over_ssh_with_its_host_key_checked(program: RecordingMonitor, cluster: Cluster) -> None:
     command = program.inputs("trust-node1")
-    owner, _, *lines = command["stdin"].splitlines()
+    # The last word of the script is what it works on.
+    request = shlex.split(command["stdin"].partition("printf %s ")[2])[0]
+    owner, _, *lines = request.splitlines()
     assert owner == "registry/dev"
     assert f"{CLUSTER_IP}:5000" in lines
     assert "registry.apps.example.com" in lines
-    assert x509.load_pem_x509_certificate(command["stdin"].partition("\n\n")[2].encode()) == cluster.ca
+    assert x509.load_pem_x509_certificate(request.partition("\n\n")[2].encode()) == cluster.ca
+    assert [command["create"], command["delete"]] == ["sh -s trust", "sh -s forget"]
     assert command["connection"]["hostKey"].startswith("ssh-ed25519 ")
 
 
