@@ -13,6 +13,7 @@ from cryptography import x509
 from pulumi.runtime.mocks import MockMonitor, MockResourceArgs, Mocks
 from pulumi.runtime.proto import resource_pb2
 
+import lookups
 from sandbox.plugins.server import Call, Urn
 from sandbox.plugins.tls import TlsProvider
 from sandbox.plugins.values import UNKNOWN, decode_properties, is_secret, reveal
@@ -88,6 +89,7 @@ class RecordingMonitor(MockMonitor):
 def run_program(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, mocks: Mocks, *, preview: bool) -> RecordingMonitor:
     config = {f"registry:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in cluster.config.items()}
     monkeypatch.setenv("PULUMI_CONFIG", json.dumps(config))
+    monkeypatch.setattr(lookups, "hostname", lambda _kubeconfig, _context, node: f"{node}.internal")
     monitor = RecordingMonitor(mocks)
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
@@ -189,7 +191,9 @@ def test_the_images_are_on_a_claim_bound_to_a_volume_of_one_node(program: Record
     volume = program.inputs("storage-hostpath-volume")["spec"]
     claim = program.inputs("storage-hostpath-claim")
     (term,) = volume["nodeAffinity"]["required"]["nodeSelectorTerms"]
-    assert term["matchExpressions"] == [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node1"]}]
+    assert term["matchExpressions"] == [
+        {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node1.internal"]}
+    ]
     assert volume["hostPath"] == {"path": "/registry", "type": "Directory"}
     assert volume["claimRef"] == {"namespace": "docker-registry", "name": claim["metadata"]["name"]}
     assert claim["spec"]["volumeName"] == program.inputs("storage-hostpath-volume")["metadata"]["name"]
