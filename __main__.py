@@ -1,8 +1,11 @@
 """A private container image registry for a Kubernetes or OpenShift cluster."""
 
+from functools import partial
+
 import pulumi
 import pulumi_kubernetes as k8s
 
+import lookups
 import settings
 import storages
 from components import client
@@ -64,7 +67,10 @@ def make_storage(chosen: StorageSettings, name: str = "storage", claim: str = "r
     """Makes the storage that settings choose; the names of component and claim end with its kind."""
     kind = chosen.kind.lower()
     args = StorageArgs(
-        namespace=namespace.name, claim=f"{claim}-{kind}", user=namespace.user, kind=storages.kind(chosen, nodes)
+        namespace=namespace.name,
+        claim=f"{claim}-{kind}",
+        user=namespace.user,
+        kind=storages.kind(chosen, nodes, partial(lookups.hostname, stack.kubeconfig, stack.context)),
     )
     return Storage(f"{name}-{kind}", args, on_cluster).backend
 

@@ -1,6 +1,6 @@
 """The storages that a stack's settings choose, as components make them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from components import storage
 from components.ssh import Ssh
@@ -15,11 +15,19 @@ from settings.storage import (
 )
 
 
-def kind(chosen: StorageSettings, nodes: Mapping[str, Ssh]) -> storage.Kind:
-    """Returns the kind of storage that settings choose, with its arguments; `nodes` are logins by the node's name."""
+def kind(chosen: StorageSettings, nodes: Mapping[str, Ssh], hostname: Callable[[str], str]) -> storage.Kind:
+    """Returns the kind of storage that settings choose, with its arguments.
+
+    Args:
+        chosen: The settings.
+        nodes: Login to each node, by the node's name.
+        hostname: Returns the label `kubernetes.io/hostname` of a node, by the node's name.
+    """
     match chosen:
         case HostPathSettings():
-            return storage.HostPath(path=chosen.path, node=chosen.node, size=chosen.size, ssh=nodes[chosen.node])
+            return storage.HostPath(
+                path=chosen.path, hostname=hostname(chosen.node), size=chosen.size, ssh=nodes[chosen.node]
+            )
         case NfsSettings():
             return storage.Nfs(
                 server=chosen.server, path=chosen.path, size=chosen.size, mount_options=chosen.mount_options

@@ -1,5 +1,6 @@
 """The cluster CA on every node, where its container runtime looks for it."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,11 +12,8 @@ import pulumi_command as command
 from components.endpoints import Endpoints
 from components.ssh import Ssh
 
-_FILES = Path(__file__).with_suffix(".sh").read_text()
-TRUST = f"{Path(__file__).with_name('node_runtime.sh').read_text()}verb=trust\n{_FILES}"
-"""Shell script that makes a node trust a registry; stdin is a `trust_request`."""
-FORGET = f"verb=forget\n{_FILES}"
-"""Shell script that takes that back, whatever the node's container runtime reads by now."""
+_FOLDER = Path(__file__).parent
+_FUNCTIONS = "".join((_FOLDER / name).read_text() for name in ("node_runtime.sh", "node_trust.sh"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +46,16 @@ class NodeTrust(pulumi.ComponentResource):
     def __init__(self, name: str, args: NodeTrustArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("registry:index:NodeTrust", name, None, opts)
         stdin = pulumi.Output.from_input(args.endpoints).apply(
-            lambda endpoints: trust_request(args.owner, endpoints.trust_folders, args.ca_pem)
+            lambda endpoints: trust_script(args.owner, endpoints.trust_folders, args.ca_pem)
         )
         self.files = pulumi.Output.all(
             **{
                 node: command.remote.Command(
                     f"{name}-{node}",
                     connection=ssh.connection,
-                    create=ssh.as_root(TRUST),
-                    delete=ssh.as_root(FORGET),
+                    # The engine prints a command that fails before the reason: the script is better no part of it.
+                    create=ssh.as_root("sh -s trust"),
+                    delete=ssh.as_root("sh -s forget"),
                     stdin=stdin,
                     add_previous_output_in_env=False,
                     logging=command.remote.Logging.NONE,
@@ -68,6 +67,11 @@ class NodeTrust(pulumi.ComponentResource):
         self.register_outputs({"files": self.files})
 
 
-def trust_request(owner: str, folders: list[str], ca_pem: str) -> str:
-    """What the scripts read on stdin: owner, SHA-256 of the file, a line a folder, an empty line, the file."""
-    return "\n".join([owner, sha256(ca_pem.encode()).hexdigest(), *folders, "", ca_pem])
+def trust_script(owner: str, folders: list[str], ca_pem: str) -> str:
+    """Returns a shell script that makes a node trust the CA in these folders, or forgets all of the owner's.
+
+    Its only argument is `trust` or `forget`. Each folder that has the CA is printed, as the path of the file.
+    """
+    request = "\n".join([owner, sha256(ca_pem.encode()).hexdigest(), *folders, "", ca_pem])
+    # In braces, so that a script that was cut on its way runs no line.
+    return f'{{\n{_FUNCTIONS}printf %s {shlex.quote(request)} | main "$1"\n}}\n'

@@ -28,15 +28,15 @@ if command -v selinuxenabled >/dev/null && selinuxenabled; then chcon -t contain
 
 @dataclass(frozen=True, kw_only=True)
 class HostPath:
-    """A hostPath volume pinned to the one node that has the folder: on any other, the pod would start with none.
+    """A hostPath volume pinned to the one node that has the folder: on any other, the pod would not start.
 
     The folder is made over SSH, owned by the registry's user, and labelled for containers where SELinux is on.
     """
 
     path: pulumi.Input[str]
     """Absolute path of the folder. A change replaces the volume."""
-    node: pulumi.Input[str]
-    """Name of the Kubernetes node that has the folder. A change replaces the volume."""
+    hostname: pulumi.Input[str]
+    """Label `kubernetes.io/hostname` of the node that has the folder, often its name. A change replaces the volume."""
     size: pulumi.Input[str]
     """Capacity as a Kubernetes quantity, such as `10Gi`."""
     ssh: Ssh
@@ -54,7 +54,7 @@ class HostPath:
             opts=pulumi.ResourceOptions(parent=parent),
         )
         on_node: k8s.core.v1.NodeSelectorTermArgsDict = {
-            "match_expressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [self.node]}]
+            "match_expressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [self.hostname]}]
         }
         return StaticVolume(
             size=self.size,

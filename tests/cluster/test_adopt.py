@@ -19,6 +19,12 @@ from tests.cluster.conftest import OtherStack, kubectl, sandbox
 from tests.cluster.storages import NFS_OPTIONS
 
 MakeStack = Callable[..., OtherStack]
+# Strict: whoever makes adoption work with the official plugin is reminded to delete this.
+pytestmark = pytest.mark.xfail(
+    strict=True,
+    reason="the official plugin refuses the preview of a Deployment that is to become Recreate, and engines from 3.258 "
+    "on write import files without what is not known yet: adoption works with neither",
+)
 LABELS = {"docker-registry": "default"}
 CLAIM = "registry-pvc"
 

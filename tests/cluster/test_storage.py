@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,31 @@ def test_a_claim_is_made_of_a_class_and_an_existing_one_is_used(
     stack.configure(storage={"kind": "existingClaim", "name": "registry-claim"})
     stack.up()
     pull(workspace, stack, f"kept@{pushed}")
+
+
+@contextmanager
+def labelled(node_name: str, value: str) -> Iterator[None]:
+    """Lets the label of a node's host name be another than the node's name, as clouds and administrators do."""
+    set_label = ("label", "node", node_name, "--overwrite")
+    kubectl(*set_label, f"kubernetes.io/hostname={value}")
+    try:
+        yield
+    finally:
+        kubectl(*set_label, f"kubernetes.io/hostname={node_name}")
+
+
+@pytest.mark.alone
+def test_a_folder_is_on_a_node_whose_host_name_is_not_its_name(other_stack: MakeStack) -> None:
+    folder = "/srv/storage-label"
+    storage = {"kind": "hostPath", "node": "node2", "path": folder, "size": "1Gi"}
+    with labelled("node2", "worker-2.internal"):
+        stack = other_stack("storage-label", storage=storage, nodeSelector={"kubernetes.io/os": "linux"})
+        stack.pulumi("preview")
+        stack.up()
+        assert [pod["spec"]["nodeName"] for pod in objects(stack, "pods")] == ["node2"]
+        # A node changes all the time: that is no drift.
+        stack.pulumi("preview", "--refresh", "--expect-no-changes")
+    sandbox("exec", "--node=node2", "--", "rm", "-rf", folder)
 
 
 def test_an_empty_dir_warns_that_images_are_lost_with_the_pod(workspace: Path, other_stack: MakeStack) -> None:

@@ -99,7 +99,7 @@ class Machine(Node):
 
     def objection(self) -> str:
         """What the script has against the node, with its paths as the node has them; nothing if it wrote its files."""
-        done = self.run(node_trust.TRUST, node_trust.trust_request("registry/dev", ["a:5000"], CA))
+        done = self.run("trust", node_trust.trust_script("registry/dev", ["a:5000"], CA))
         if done.returncode == 0:
             assert self.trusted() == {"a:5000": CA}
             assert done.stderr == ""
@@ -272,7 +272,7 @@ def test_every_containerd_of_the_node_is_asked(machine: Machine) -> None:
     machine.start_containerd(old(reading(OLD, OURS)))
     assert machine.objection() == ""
     machine.start_containerd(Containerd(version="1.6.20", printed=OLD, config=own, arguments=("--config", own)))
-    done = machine.run(node_trust.TRUST, node_trust.trust_request("registry/dev", ["b:5000"], CA))
+    done = machine.run("trust", node_trust.trust_script("registry/dev", ["b:5000"], CA))
     assert done.returncode != 0
     assert own in done.stderr
     assert machine.trusted() == {"a:5000": CA}

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import runpy
+import shlex
 from base64 import b64decode
 from typing import Any
 
@@ -12,6 +13,7 @@ from cryptography import x509
 from pulumi.runtime.mocks import MockMonitor, MockResourceArgs, Mocks
 from pulumi.runtime.proto import resource_pb2
 
+import lookups
 from sandbox.plugins.server import Call, Urn
 from sandbox.plugins.tls import TlsProvider
 from sandbox.plugins.values import UNKNOWN, decode_properties, is_secret, reveal
@@ -87,6 +89,7 @@ class RecordingMonitor(MockMonitor):
 def run_program(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, mocks: Mocks, *, preview: bool) -> RecordingMonitor:
     config = {f"registry:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in cluster.config.items()}
     monkeypatch.setenv("PULUMI_CONFIG", json.dumps(config))
+    monkeypatch.setattr(lookups, "hostname", lambda _kubeconfig, _context, node: f"{node}.internal")
     monitor = RecordingMonitor(mocks)
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
@@ -188,7 +191,9 @@ def test_the_images_are_on_a_claim_bound_to_a_volume_of_one_node(program: Record
     volume = program.inputs("storage-hostpath-volume")["spec"]
     claim = program.inputs("storage-hostpath-claim")
     (term,) = volume["nodeAffinity"]["required"]["nodeSelectorTerms"]
-    assert term["matchExpressions"] == [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node1"]}]
+    assert term["matchExpressions"] == [
+        {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node1.internal"]}
+    ]
     assert volume["hostPath"] == {"path": "/registry", "type": "Directory"}
     assert volume["claimRef"] == {"namespace": "docker-registry", "name": claim["metadata"]["name"]}
     assert claim["spec"]["volumeName"] == program.inputs("storage-hostpath-volume")["metadata"]["name"]
@@ -210,11 +215,14 @@ def test_the_route_passes_tls_through_and_is_awaited(program: RecordingMonitor) 
 
 def test_each_node_gets_the_ca_over_ssh_with_its_host_key_checked(program: RecordingMonitor, cluster: Cluster) -> None:
     command = program.inputs("trust-node1")
-    owner, _, *lines = command["stdin"].splitlines()
+    # The last word of the script is what it works on.
+    request = shlex.split(command["stdin"].partition("printf %s ")[2])[0]
+    owner, _, *lines = request.splitlines()
     assert owner == "registry/dev"
     assert f"{CLUSTER_IP}:5000" in lines
     assert "registry.apps.example.com" in lines
-    assert x509.load_pem_x509_certificate(command["stdin"].partition("\n\n")[2].encode()) == cluster.ca
+    assert x509.load_pem_x509_certificate(request.partition("\n\n")[2].encode()) == cluster.ca
+    assert [command["create"], command["delete"]] == ["sh -s trust", "sh -s forget"]
     assert command["connection"]["hostKey"].startswith("ssh-ed25519 ")
 
 

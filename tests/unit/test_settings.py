@@ -1,6 +1,7 @@
 import json
 import re
 import subprocess
+from base64 import b64encode
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import timedelta
@@ -12,10 +13,12 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 import settings
 from settings.storage import S3Settings
-from tests.conftest import KUBECONFIG, ROOT, Cluster, make_ca, write_pair
+from tests.conftest import KUBECONFIG, ROOT, Cluster, make_ca, write_key, write_pair
+from tests.unit.test_host_keys import hash_names, new_key
 
 
 @pytest.fixture
@@ -577,6 +580,52 @@ def test_a_certificate_that_macos_refuses_gets_a_warning(
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
     load(cluster.config | {"certificate": {"validityHours": hours}})
     assert ["clients on macOS refuse" in warning for warning in warnings] == [True] * warned
+
+
+def write_files_of(stack: dict[str, Any], cluster: Cluster) -> dict[str, str]:
+    """Writes what the README asks for to where a stack names it; returns the nodes' host keys by the node's name."""
+    ca = cluster.ca.public_bytes(Encoding.PEM)
+    kubeconfig = deepcopy(KUBECONFIG)
+    kubeconfig["clusters"][0]["cluster"] = {
+        "server": stack["cluster"]["server"],
+        "certificate-authority-data": b64encode(ca).decode(),
+    }
+    keys = {node["name"]: new_key() for node in stack["nodes"]}
+    places = [
+        f"[{node['host']}]:{node['port']}" if node.get("port", 22) != 22 else node["host"] for node in stack["nodes"]
+    ]
+    files = {
+        stack["kubeconfig"]: yaml.safe_dump(kubeconfig).encode(),
+        stack["ca"]["certFile"]: ca,
+        stack["ca"]["keyFile"]: (cluster.folder / "ca.key").read_bytes(),
+        stack["ssh"]["knownHostsFile"]: "".join(
+            f"{place} {key}\n" for place, key in zip(places, keys.values(), strict=True)
+        ).encode(),
+    }
+    for name, content in files.items():
+        (cluster.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_key(cluster.folder / name, content)
+    hash_names(cluster.folder / stack["ssh"]["knownHostsFile"])
+    return keys
+
+
+@pytest.mark.parametrize("name", ["lab", "prod"])
+def test_a_stack_loads_as_it_ships(load: Load, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    text = (ROOT / f"Pulumi.{name}.yaml").read_text()
+    # The one value that no file beside it can make true; the stack file itself calls it an example.
+    text = re.sub("caSha256: [0-9a-f]{64}", f"caSha256: {cluster.ca.fingerprint(SHA256()).hex()}", text)
+    config = yaml.safe_load(text)["config"]
+    stack = {key.removeprefix("registry:"): value for key, value in config.items() if key.startswith("registry:")}
+    keys = write_files_of(stack, cluster)
+    monkeypatch.chdir(cluster.folder)
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
+
+    loaded = load(stack)
+
+    assert {node.name: loaded.ssh.host_key(node) for node in loaded.nodes} == keys
+    assert loaded.cluster.server == stack["cluster"]["server"]
+    users = [node.get("user", stack["ssh"]["user"]) for node in stack["nodes"]]
+    assert [loaded.ssh.user_on(node) for node in loaded.nodes] == users
 
 
 def test_what_pulumi_yaml_says_unless_set_is_no_setting(load: Load, cluster: Cluster) -> None:
