@@ -226,7 +226,8 @@ def test_a_backup(reader: Reader, command: str) -> None:
 
 @pytest.fixture(scope="module")
 def moved(reader: Reader) -> None:
-    configure(reader, {"registry:replicas": 1}, MOVE)
+    # The backup's storage is protected, and stays.
+    configure(reader, {"registry:replicas": 1}, BACKUP, MOVE)
     reader.run("pulumi up --skip-preview")
 
 
@@ -240,7 +241,7 @@ def test_a_move(reader: Reader, command: str) -> None:
 
 @pytest.fixture(scope="module")
 def over(reader: Reader) -> None:
-    configure(reader, {"registry:replicas": 1})
+    configure(reader, {"registry:replicas": 1}, BACKUP)
 
 
 @pytest.mark.usefixtures("over")
