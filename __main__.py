@@ -36,7 +36,9 @@ nodes = {
     )
     for node in stack.nodes
 }
-cluster = k8s.Provider("cluster", kubeconfig=str(stack.kubeconfig), context=stack.context)
+cluster = k8s.Provider(
+    "cluster", kubeconfig=str(stack.kubeconfig), context=stack.context, enable_server_side_apply=False
+)
 on_cluster = pulumi.ResourceOptions(provider=cluster)
 
 namespace = (Namespace if stack.create_namespace else ExistingNamespace)(
