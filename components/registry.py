@@ -105,7 +105,9 @@ class Registry(pulumi.ComponentResource):
                 "labels": LABELS,
                 "annotations": {"pulumi.com/skipAwait": "true"},
             },
+            # A field that is not said is never seen to differ: what a web console can change is said.
             spec={
+                "type": "ClusterIP",
                 "selector": LABELS,
                 "session_affinity": args.limits.session_affinity,
                 "ports": [{"name": PORT_NAME, "port": PORT, "target_port": PORT}],
@@ -209,6 +211,7 @@ class Registry(pulumi.ComponentResource):
             metadata={"namespace": args.namespace, "name": args.service, "labels": LABELS},
             spec={
                 "replicas": args.replicas,
+                "paused": False,
                 "strategy": _STRATEGIES[args.limits.strategy],
                 "selector": {"match_labels": LABELS},
                 "template": {"metadata": {"labels": LABELS}, "spec": args.pods.spec(pod)},
