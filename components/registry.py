@@ -211,7 +211,6 @@ class Registry(pulumi.ComponentResource):
             metadata={"namespace": args.namespace, "name": args.service, "labels": LABELS},
             spec={
                 "replicas": args.replicas,
-                "paused": False,
                 "strategy": _STRATEGIES[args.limits.strategy],
                 "selector": {"match_labels": LABELS},
                 "template": {"metadata": {"labels": LABELS}, "spec": args.pods.spec(pod)},

@@ -19,8 +19,7 @@ from tests.cluster.conftest import OtherStack, kubectl, sandbox
 from tests.cluster.storages import NFS_OPTIONS
 
 MakeStack = Callable[..., OtherStack]
-# Strict: whoever makes adoption work with the official plugin is reminded to delete this.
-pytestmark = pytest.mark.xfail(
+does_not_work_yet = pytest.mark.xfail(
     strict=True,
     reason="the official plugin refuses the preview of a Deployment that is to become Recreate, and engines from 3.258 "
     "on write import files without what is not known yet: adoption works with neither",
@@ -207,6 +206,7 @@ def adopting_stack(
     )
 
 
+@does_not_work_yet
 def test_a_registry_made_by_hand_is_adopted_while_clients_pull(by_hand: MakeByHand, other_stack: MakeStack) -> None:
     registry = by_hand("adopt-shared")
     registry.make()
@@ -242,6 +242,7 @@ def test_a_registry_made_by_hand_is_adopted_while_clients_pull(by_hand: MakeByHa
     has_become_the_stacks(registry, stack)
 
 
+@does_not_work_yet
 def test_a_claim_of_one_pod_interrupts_pulls_as_it_was_said(by_hand: MakeByHand, other_stack: MakeStack) -> None:
     registry = by_hand("adopt-single")
     registry.make("ReadWriteOnce", port_name="web")

@@ -182,15 +182,6 @@ def test_after_a_node_that_is_gone(reader: Reader) -> None:
     assert "1 created" in reader.run("pulumi up --skip-preview")
 
 
-@runs("field conflict")
-def test_a_field_conflict(reader: Reader, command: str) -> None:
-    configure(reader, BEFORE, COLLECTION)
-    process = reader.start("pulumi up --skip-preview")
-    printed, _ = process.communicate()
-    assert "field conflict detected" in printed
-    reader.run(command)
-
-
 @pytest.fixture(scope="module")
 def garbage(reader: Reader) -> None:
     """A stack whose garbage is collected, and an image that nobody refers to any more; no run of it was ever killed."""

@@ -75,7 +75,8 @@ def move(stack: OtherStack, source: dict[str, Any], target: dict[str, Any], push
     pushed |= accepted
     for name, digest in pushed.items():
         assert registry.pull(name, "1") == digest
-    stack.pulumi("preview", "--expect-no-changes")
+    # Pulumi saw the Deployment while it was read-only, and has to look again.
+    stack.pulumi("preview", "--refresh", "--expect-no-changes")
 
 
 @pytest.mark.usefixtures("export", "storage_class")
