@@ -184,8 +184,8 @@ def test_after_a_node_that_is_gone(reader: Reader) -> None:
 
 @pytest.fixture(scope="module")
 def garbage(reader: Reader) -> None:
-    """A stack whose garbage is collected, and an image that nobody refers to any more; no run of it was ever killed."""
-    remove(reader)
+    """A stack whose garbage is collected, and an image that nobody refers to any more."""
+    configure(reader, BEFORE, COLLECTION)
     reader.run("pulumi up --skip-preview")
     by_ip = json.loads(reader.run("pulumi stack output endpoints"))[0]
     registry = Registry(by_ip.removesuffix(":5000"))
