@@ -248,7 +248,7 @@ class Registry(pulumi.ComponentResource):
                 "command": ["/bin/sh", "-c", pulumi.Output.format(_WRITE, args.pods.user)],
                 "volume_mounts": args.storage.mounts,
             },
-            requests={},
+            requests={"cpu": "50m", "memory": "64Mi"},
         )
         return k8s.batch.v1.Job(
             f"{name}-storage-check",

@@ -393,7 +393,7 @@ def test_a_pod_asks_for_nothing_that_the_settings_do_not_say(cluster: Cluster, m
     much, little = {"cpu": "100m", "memory": "256Mi"}, {"cpu": "50m", "memory": "64Mi"}
     assert requests == {
         ("registry-deployment", "registry"): much,
-        ("registry-storage-check", "storage-check"): None,
+        ("registry-storage-check", "storage-check"): little,
         ("garbage-collection-schedule", "run"): little,
         ("backup-backup", "copy"): much,
         ("backup-restore", "copy"): much,
